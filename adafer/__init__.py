@@ -1,0 +1,28 @@
+"""Adaptive facial expression recognition: models that look longer at harder faces."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adafer.experiment import evaluate, train
+    from adafer.models import RecursiveFER
+    from adafer.predictor import Predictor, load
+
+__version__ = "0.1.0"
+__all__ = ["Predictor", "RecursiveFER", "__version__", "evaluate", "load", "train"]
+
+_HOMES = {
+    "train": "adafer.experiment",
+    "evaluate": "adafer.experiment",
+    "load": "adafer.predictor",
+    "Predictor": "adafer.predictor",
+    "RecursiveFER": "adafer.models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is asked for, so that `import adafer` stays quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'adafer' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,50 @@
+"""What every reader returns: names, labels, votes, and where the picture of each face is.
+
+Legend: N faces, C classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = Path | NDArray[np.uint8]
+"""A file to decode, or pixels (H, W) or (H, W, 3) that the reader already holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The faces of one split, in a stable order."""
+
+    layout: str
+    split: str
+    class_names: tuple[str, ...]
+    ids: tuple[str, ...]  # N unique names
+    labels: NDArray[np.int64]  # (N,) index into class_names
+    votes: NDArray[np.float32] | None = None  # (N, C) annotator share, rows sum to 1
+    pictures: tuple[Picture, ...]  # N
+    left_out: tuple[tuple[str, int], ...] = ()  # reason and count of the rows that are not here
+    notes: tuple[str, ...] = ()  # sentences that a user should see
+    carved: bool = False  # True where the split was carved out of train by us
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def counts(self) -> dict[str, int]:
+        """Faces of each class, in the order of the classes."""
+        numbers = np.bincount(self.labels, minlength=len(self.class_names))
+        return dict(zip(self.class_names, numbers.tolist(), strict=True))
+
+    def take(self, indices: Sequence[int] | NDArray[np.intp], split: str | None = None) -> "Listing":
+        """Return the faces at these positions, in that order."""
+        chosen = np.asarray(indices, dtype=np.intp)
+        return replace(
+            self,
+            split=split or self.split,
+            ids=tuple(self.ids[i] for i in chosen),
+            labels=self.labels[chosen],
+            votes=None if self.votes is None else self.votes[chosen],
+            pictures=tuple(self.pictures[i] for i in chosen),
+        )

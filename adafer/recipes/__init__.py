@@ -1,0 +1,27 @@
+"""The recipes by name: a whole experiment each, none of which imports torch."""
+
+from difflib import get_close_matches
+
+from adafer.errors import WordsError
+from adafer.recipe import Recipe
+from adafer.recipes.act_graves import ACT_GRAVES
+from adafer.recipes.act_naive import ACT_NAIVE
+from adafer.recipes.baselines import TINYVGG
+from adafer.recipes.best import ADAFER
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in (ACT_GRAVES, ACT_NAIVE, ADAFER, TINYVGG)
+}
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return the recipe of this name.
+
+    Raises:
+        WordsError: if there is none; the nearest name is suggested.
+    """
+    if name not in RECIPES:
+        near = get_close_matches(name, RECIPES, 1, 0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(RECIPES)}"
+        raise WordsError(f"no recipe {name!r}; {hint}")
+    return RECIPES[name]

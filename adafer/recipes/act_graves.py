@@ -1,0 +1,18 @@
+"""Recursive network with Graves' differentiable adaptive computation time."""
+
+from adafer.recipe import Recipe
+from adafer.settings.loss import PonderLossSettings
+from adafer.settings.model import RecursiveSettings
+from adafer.settings.training import PhaseSettings
+
+ACT_GRAVES = Recipe(
+    name="act-graves",
+    summary="recursive network, Graves' differentiable ACT (mixture of step outputs)",
+    model=RecursiveSettings(halting="graves", halt_bias=1.0),
+    loss=PonderLossSettings(ponder_lambda=0.001, deep_supervision=0.5),
+    phases=(PhaseSettings(epochs=20, lr=2e-3),),
+)
+"""The mission's second system: halting bias +1, T = 10, AdamW with a cosine schedule.
+
+With bias +1 every face takes two steps at first; the classification loss then moves the unit.
+"""

@@ -1,0 +1,59 @@
+"""Settings of the models."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecursiveSettings:
+    """The recursive network: a stem, one shared block looped up to T times, a halting unit."""
+
+    max_steps: int = 10
+    """T, the most steps a face may take; may be changed after training."""
+    channels: int = 64
+    """Channels of the state that the loop refines."""
+    stem_channels: int = 32
+    """Channels after the stem's first convolution."""
+    stem_stride: int = 4
+    """Reduction from face to state; 48 pixels become a 12 by 12 state. 2 or 4."""
+    memory: Literal["residual", "gru"] = "residual"
+    """How a step enters the state: added to it, or through convolutional GRU gates."""
+    halting: Literal["graves", "naive", "ponder", "confidence", "none"] = "graves"
+    """Rule that decides when a face has been looked at for long enough."""
+    remainder: Literal["additive", "multiplicative"] = "additive"
+    """Graves' remainder: what the sum leaves, or the product of (1 - p)."""
+    halt_bias: float = 1.0
+    """Starting bias of the halting unit; +1 makes every face take two steps at first."""
+    halt_epsilon: float = 0.01
+    """Halting stops when the cumulative probability reaches 1 minus this."""
+    confidence: float = 0.8
+    """Probability of the leading emotion at which the `confidence` rule stops."""
+    min_steps: int = 1
+    """Fewest steps of the `confidence` rule and of PonderNet's quantile exit."""
+    run_all_steps: bool = False
+    """Train on all T steps even after every face of the batch has halted."""
+    pool: int = 3
+    """Side of the grid that the classifier reads; 1 is a global average."""
+    dropout: float = 0.1
+    """Dropout before the classifier."""
+    checkpoint_block: bool = False
+    """Gradient checkpointing: store only the state of each step and recompute the rest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyVGGSettings:
+    """TinyVGG: two blocks of two convolutions, adaptive average pooling, one linear layer."""
+
+    width: int = 16
+    """Channels of every convolution."""
+    batch_norm: bool = True
+    """Batch normalisation after each convolution."""
+
+
+ModelSettings = RecursiveSettings | TinyVGGSettings
+
+MODEL_SETTINGS: dict[str, type[ModelSettings]] = {
+    "recursive": RecursiveSettings,
+    "tinyvgg": TinyVGGSettings,
+}
+"""Model name to its settings."""

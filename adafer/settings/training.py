@@ -1,0 +1,50 @@
+"""Settings of the training loop."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseSettings:
+    """One stretch of training: how long, which stages learn, how fast."""
+
+    epochs: int = 20
+    """Passes over the training faces in this phase."""
+    stages: tuple[str, ...] = ()
+    """Names of the model's stages that learn; empty means all of them."""
+    lr: float = 2e-3
+    """Peak learning rate of AdamW."""
+    lr_backbone_factor: float = 1.0
+    """Learning rate of every stage but the last, as a share of `lr`."""
+    weight_decay: float = 0.05
+    """Decoupled weight decay, on matrices and kernels only."""
+    warmup: float = 0.1
+    """Share of the phase with a linearly rising rate; a cosine to zero follows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """What holds for the whole training, whatever the phase."""
+
+    clip: float = 1.0
+    """Largest norm of the gradient; 0 switches clipping off."""
+    ema: float = 0.998
+    """Decay of the moving average of the weights that is validated and kept; 0 switches it off."""
+    accumulate: int = 1
+    """Batches whose gradients are summed before a step."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of the forward pass; auto asks the machine."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    compile: bool = False
+    """torch.compile the model; pays on long GPU runs."""
+    monitor: Literal["val_macro_f1", "val_acc", "val_loss"] = "val_macro_f1"
+    """Figure by which the best epoch is chosen and early stopping decides."""
+    patience: int = 0
+    """Epochs without a better figure before training stops early; 0 never stops."""
+    min_delta: float = 0.0
+    """Smallest change of that figure that counts as better."""
+    seed: int = 0
+    """Seed of the weights, the order and the augmentation."""
+    deterministic: bool = False
+    """Refuse operations whose result can change from run to run."""
