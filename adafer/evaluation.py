@@ -1,0 +1,213 @@
+"""Measure a trained model on a split, and write its tables and its page."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from adafer.bundle import Bundle, load_bundle
+from adafer.contracts import Batch
+from adafer.data import open_data
+from adafer.data.dataset import FaceDataset
+from adafer.data.listing import Listing
+from adafer.data.loader import Loader
+from adafer.engine import hardware
+from adafer.engine.predict import predict
+from adafer.errors import DataError, WordsError
+from adafer.metrics import Scores, score
+from adafer.predictions import Predictions
+from adafer.predictions_file import read_predictions, write_evaluation
+from adafer.progress import Silence, Watcher
+from adafer.recipe import Recipe
+from adafer.report import Context, write_report
+from adafer.report.console import closing_table
+from adafer.run import Run, now, open_run
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """The same batches with every face mirrored."""
+
+    loader: Loader
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Number of batches."""
+        return self.loader.batches_per_epoch
+
+    def __call__(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the mirrored batches."""
+        for batch in self.loader(epoch, start):
+            yield replace(batch, images=batch.images.flip(-1))
+
+
+def measure(
+    model: nn.Module,
+    dataset: FaceDataset,
+    recipe: Recipe,
+    device: torch.device,
+    *,
+    every_step: bool = False,
+    mirror: bool = False,
+) -> Predictions:
+    """Return what a model answers for a data set, in the order of its listing.
+
+    `every_step` runs all T steps, so that the accuracy at each depth is known; the answers stay
+    the same. `mirror` averages the probabilities with those of the mirrored faces.
+    """
+    loader = Loader(dataset, recipe.data, seed=0, train=False)
+    if hasattr(model, "full_depth"):
+        model.full_depth = every_step
+    names = dataset.listing.class_names
+    plain = predict(model, loader(0), class_names=names, device=device)
+    if mirror:
+        other = predict(model, Mirrored(loader)(0), class_names=names, device=device)
+        plain = replace(plain, probabilities=(plain.probabilities + other.probabilities) / 2)
+    if hasattr(model, "full_depth"):
+        model.full_depth = False
+    return plain
+
+
+def evaluate(
+    path: str | Path,
+    *,
+    data: str | None = None,
+    split: str = "val",
+    output: Path | None = None,
+    which: str = "best",
+    max_steps: int | None = None,
+    mirror: bool = False,
+    device: str = "auto",
+    watcher: Watcher | None = None,
+) -> Scores:
+    """Measure the model of a run on a split; write tables, figures and the page.
+
+    Uses of the test split are counted in the run's `run.json`.
+
+    Raises:
+        DataError: no run there, or data whose classes are not the model's.
+        WordsError: a setting that the model does not have.
+    """
+    watcher = watcher or Silence()
+    run = open_run(Path(path))
+    bundle = load_bundle(run.path, which)
+    recipe = _asked(run.recipe(), data)
+    listing = _listing(recipe, split, bundle)
+    dataset = FaceDataset(listing, bundle.preprocessing, recipe.data.max_bad)
+    chosen = hardware.choose_device(device)
+    model = _with_depth(bundle.model, max_steps).to(chosen)
+    watcher.said(f"{len(dataset)} faces of {recipe.data.data}, split {split} ({listing.layout})")
+    predictions = measure(model, dataset, recipe, chosen, every_step=True, mirror=mirror)
+    scores = score(predictions)
+    if split == "test":
+        run.append("test_uses", {"time": now(), "data": recipe.data.data, "n": scores.n})
+    elsewhere = output is not None or data is not None or max_steps is not None or mirror
+    folder = output or run.evaluation(_name(split, data, max_steps, mirror))
+    write_evaluation(folder, predictions, scores)
+    page = folder / "report.html" if elsewhere else run.report
+    _write_page(run, page, predictions, scores, dataset.faces(np.arange(len(dataset))))
+    watcher.show(closing_table(scores))
+    watcher.said(f"tables: {folder}")
+    watcher.said(f"report: {page}")
+    return scores
+
+
+def report(path: Path, *, split: str = "val") -> Path:
+    """Write a run's page again from its tables, with the faces where the data is still there.
+
+    Raises:
+        DataError: if the split has not been measured.
+    """
+    run = open_run(path)
+    table = run.evaluation(split) / "predictions.csv"
+    if not table.is_file():
+        raise DataError(f"no {table}; run `adafer evaluate {path} --split {split}` first")
+    predictions = read_predictions(table)
+    bundle = load_bundle(run.path, "best")
+    recipe = run.recipe()
+    dataset = FaceDataset(
+        _listing(recipe, split, bundle), bundle.preprocessing, recipe.data.max_bad
+    )
+    faces = (
+        dataset.faces(np.arange(len(dataset))) if dataset.listing.ids == predictions.ids else None
+    )
+    _write_page(run, run.report, predictions, score(predictions), faces)
+    return run.report
+
+
+def write_first_page(run: Run, dataset: FaceDataset, predictions: Predictions) -> Scores:
+    """Write the tables and the page of a training's own validation."""
+    scores = score(predictions)
+    write_evaluation(run.evaluation(dataset.listing.split), predictions, scores)
+    faces = dataset.faces(np.arange(len(dataset)))
+    _write_page(run, run.report, predictions, scores, faces)
+    return scores
+
+
+def _write_page(
+    run: Run,
+    page: Path,
+    predictions: Predictions,
+    scores: Scores,
+    faces: NDArray[np.uint8] | None,
+) -> None:
+    context = Context(
+        predictions=predictions,
+        scores=scores,
+        history=_history(run.results),
+        recipe=run.recipe().to_dict(),
+        run=run.facts(),
+        faces=faces,
+    )
+    write_report(page, context)
+
+
+def _history(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _asked(recipe: Recipe, data: str | None) -> Recipe:
+    return recipe if data is None else recipe.changed(data=data, layout="auto")
+
+
+def _listing(recipe: Recipe, split: str, bundle: Bundle) -> Listing:
+    source = open_data(recipe.data)
+    listing = {"train": lambda: source.train, "val": lambda: source.validation}.get(
+        split, source.test
+    )()
+    if listing.class_names != bundle.class_names:
+        raise DataError(
+            f"the model knows {', '.join(bundle.class_names)}, the data "
+            f"{', '.join(listing.class_names)}; evaluate on data with the model's classes"
+        )
+    return listing
+
+
+def _with_depth(model: Any, max_steps: int | None) -> Any:
+    if max_steps is not None:
+        if not hasattr(model, "max_steps"):
+            raise WordsError("this model takes no steps; leave --max-steps out")
+        if max_steps < 1:
+            raise WordsError("--max-steps must be 1 or more")
+        model.max_steps = max_steps
+    return model
+
+
+def _name(split: str, data: str | None, max_steps: int | None, mirror: bool) -> str:
+    parts = [split]
+    if data is not None:
+        parts.append(Path(data).name or "data")
+    if max_steps is not None:
+        parts.append(f"T{max_steps}")
+    if mirror:
+        parts.append("mirror")
+    return "-".join(parts)

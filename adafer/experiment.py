@@ -1,0 +1,224 @@
+"""The caller of the loop: trains a recipe into a run folder, then measures it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adafer.bundle import load_bundle
+from adafer.data import open_data
+from adafer.data.dataset import FaceDataset
+from adafer.data.loader import Loader
+from adafer.engine import checkpoint, hardware
+from adafer.engine.journal import Results
+from adafer.engine.lock import run_lock
+from adafer.engine.signals import StopRequest
+from adafer.engine.state import State, Stopper
+from adafer.engine.trackers import open_tracker
+from adafer.engine.train import fit
+from adafer.errors import AdaferError, WordsError
+from adafer.evaluation import evaluate, measure, write_first_page
+from adafer.image import Preprocessing
+from adafer.metrics import score
+from adafer.models import MODELS
+from adafer.progress import Silence, Watcher
+from adafer.recipe import Recipe
+from adafer.recipes import find_recipe
+from adafer.report.console import closing_block, closing_table
+from adafer.run import Run, latest_run, new_run, now, open_run
+from adafer.training import Training, describe, keep, monitored, row_of, tracked
+
+LEARNS_NOTHING = {"confidence": ("halting",), "none": ("halting",)}
+"""Halting rules that read no halting unit, so that its parameters get no gradient."""
+
+
+def train(
+    recipe: str | Recipe = "act-graves",
+    *,
+    runs: str | Path = "runs",
+    name: str | None = None,
+    resume: str | Path | None = None,
+    allow_changed: bool = False,
+    hours: float | None = None,
+    track: str = "off",
+    test: bool = False,
+    watcher: Watcher | None = None,
+    command: Sequence[str] = (),
+    **changes: Any,
+) -> Run:
+    """Train a recipe and return its run: `train("act-graves", data="faces/", lr=1e-3)`.
+
+    `changes` are the recipe's flat names, the same words as on the command line. `resume` is a
+    run's folder, or "" for the newest one below `runs`; it goes on exactly where it stopped, and
+    more `epochs` extend a finished run. The best epoch by validation is measured at the end; the
+    test split is read only if `test` is true.
+
+    Raises:
+        WordsError: an unknown recipe, setting or value.
+        DataError: data that is missing, broken or of one class.
+        MachineError: a device or memory that is not there.
+        AdaferError: a loss that is not finite, a damaged checkpoint, a folder in use.
+    """
+    watcher = watcher or Silence()
+    if resume is not None:
+        run = open_run(Path(resume)) if str(resume) else latest_run(Path(runs))
+        chosen = run.recipe().changed(**changes)
+    else:
+        chosen = find_recipe(recipe) if isinstance(recipe, str) else recipe
+        chosen = chosen.changed(**changes)
+        run = Run(Path(runs) / (name or chosen.name))
+    training = _prepare(chosen, watcher)
+    if resume is None:
+        run = new_run(Path(runs), name or chosen.name)
+    with run_lock(run.path), StopRequest(hours) as stop:
+        finished = _run(run, training, stop, resume is not None, allow_changed, track, command)
+        if finished:
+            _close(run, training)
+    if finished and test:
+        evaluate(run.path, split="test", device=chosen.train.device, watcher=watcher)
+    if stop.signal is not None:
+        raise Interrupted(stop.signal)
+    return run
+
+
+class Interrupted(AdaferError):
+    """A training that a signal ended, saved; its exit code is the shell's, 128 + the signal."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__("stopped by a signal and saved; go on with `adafer train --resume`")
+        self.exit_code = 128 + signal_number
+
+
+def _prepare(recipe: Recipe, watcher: Watcher) -> Training:
+    """Open the data and build the model; nothing is written yet."""
+    hardware.set_seed(recipe.train.seed, recipe.train.deterministic)
+    source = open_data(recipe.data)
+    for note in (*source.train.notes, *source.validation.notes):
+        watcher.said(f"note: {note}")
+    preprocessing = Preprocessing(size=recipe.data.img_size, grey=recipe.data.grey)
+    train_faces = FaceDataset(source.train, preprocessing, recipe.data.max_bad)
+    validation = FaceDataset(source.validation, preprocessing, recipe.data.max_bad)
+    _check_lengths(recipe, len(source.class_names))
+    _, module = MODELS[recipe.model_name]
+    hardware.set_seed(recipe.train.seed, recipe.train.deterministic)
+    model = module(recipe.model, len(source.class_names))
+    return Training(
+        recipe=recipe,
+        source=source,
+        preprocessing=preprocessing,
+        train=train_faces,
+        validation=validation,
+        state=State.create(model, recipe.train, recipe.phases),
+        watcher=watcher,
+    )
+
+
+def _check_lengths(recipe: Recipe, classes: int) -> None:
+    weights = getattr(recipe.loss, "ponder_class_weights", ())
+    if weights and len(weights) != classes:
+        raise WordsError(f"--ponder-class-weights has {len(weights)} values for {classes} classes")
+
+
+def _run(
+    run: Run,
+    training: Training,
+    stop: StopRequest,
+    resuming: bool,
+    allow_changed: bool,
+    track: str,
+    command: Sequence[str],
+) -> bool:
+    """Train until the end; False if it was stopped, and saved, before."""
+    state, recipe, watcher = training.state, training.recipe, training.watcher
+    if resuming:
+        _restore(run, training, allow_changed)
+    describe(run, training, resuming, command)
+    epochs = sum(phase.epochs for phase in recipe.phases)
+    batches = Loader(training.train, recipe.data, seed=recipe.train.seed, train=True)
+    stopper = Stopper(
+        monitor=recipe.train.monitor,
+        patience=recipe.train.patience,
+        min_delta=recipe.train.min_delta,
+    )
+    resting = LEARNS_NOTHING.get(getattr(recipe.model, "halting", ""), ())
+
+    def watch(moment: State) -> None:
+        loss = moment.totals.mean("loss")
+        watcher.stepped(moment.epoch + 1, moment.batch, batches.batches_per_epoch, loss)
+
+    journal = Results(run.results, state.history)
+    with open_tracker(track, run) as tracker:
+        records = fit(
+            state, training.loss(), batches, recipe.phases, recipe.train,
+            stop=stop, on_step=watch, may_rest=resting,
+        )  # fmt: skip
+        for record in records:
+            if not record.finished:
+                break
+            scores = score(
+                measure(state.smoothed, training.validation, recipe, state.device), bootstrap=0
+            )
+            row = row_of(record, scores)
+            best = stopper.judge(state, record.epoch, monitored(row, recipe.train.monitor))
+            row["status"] = "best" if best else ""
+            keep(run, training, record, row, best)
+            journal.write(record.epoch, row)
+            tracker.write(record.epoch, tracked(record, scores))
+            state.history.append(row)
+            checkpoint.save(state, run.state, training.identity())
+            watcher.epoch(row, epochs)
+            if stopper.enough(state):
+                watcher.said(f"no better epoch in {recipe.train.patience}; stopped early")
+                return True
+        watcher.rest()
+    if state.epoch >= epochs:
+        return True
+    checkpoint.save(state, run.state, training.identity())
+    run.record(stopped=now(), exit_reason=stop.reason)
+    watcher.said(f"{stop.reason}; saved, go on with: adafer train --resume {run.path}")
+    return False
+
+
+def _restore(run: Run, training: Training, allow_changed: bool) -> None:
+    state, watcher = training.state, training.watcher
+    if not checkpoint.exists(run.state):
+        watcher.said(f"{run.path} was stopped before its first save; it starts again")
+        return
+    identity = training.identity()
+    changeable = set(_dotted(identity)) if allow_changed else set()
+    place = checkpoint.restore(
+        state,
+        run.state,
+        identity,
+        training.recipe.phases,
+        allow_changed=changeable,
+        warn=watcher.said,
+    )
+    watcher.said(f"resumed from {place}: epoch {state.epoch}, batch {state.batch}")
+
+
+def _dotted(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    names = []
+    for name, value in values.items():
+        names.append(prefix + name)
+        if isinstance(value, Mapping):
+            names += _dotted(value, f"{prefix}{name}.")
+    return names
+
+
+def _close(run: Run, training: Training) -> None:
+    """Measure the best epoch on validation, write the page, print the closing block."""
+    state, recipe, watcher = training.state, training.recipe, training.watcher
+    if state.best_epoch is None:
+        raise AdaferError("no epoch had a figure that is a number; train with a smaller --lr")
+    model = load_bundle(run.path, "best").model.to(state.device)
+    run.record(finished=now(), best_epoch=state.best_epoch, exit_reason="finished")
+    predictions = measure(model, training.validation, recipe, state.device, every_step=True)
+    scores = write_first_page(run, training.validation, predictions)
+    watcher.show(closing_table(scores))
+    for line in closing_block(state.history, sizes=_sizes(training)):
+        watcher.said(line)
+    watcher.said(f"report: {run.report}")
+
+
+def _sizes(training: Training) -> dict[str, int]:
+    return {"train": len(training.train), "val": len(training.validation)}

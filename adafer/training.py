@@ -1,0 +1,170 @@
+"""A training before and while it runs: its parts, what identifies it, what it writes down."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+
+from adafer.bundle import save_bundle
+from adafer.data import DataSource
+from adafer.data.dataset import FaceDataset
+from adafer.data.sampler import class_weights
+from adafer.engine.state import EpochRecord, State
+from adafer.image import Preprocessing
+from adafer.losses import LOSSES
+from adafer.metrics import Scores
+from adafer.progress import Watcher
+from adafer.recipe import Recipe
+from adafer.run import Run, now, versions, write_json, write_text
+
+MAY_CHANGE = {
+    "data": ("data", "layout", "roots", "workers"),
+    "phases": ("epochs",),
+    "train": ("device", "patience", "min_delta"),
+}
+"""Settings by part that a resumed training may change: none of them changes a finished step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Everything that a training needs, made before its folder is."""
+
+    recipe: Recipe
+    source: DataSource
+    preprocessing: Preprocessing
+    train: FaceDataset
+    validation: FaceDataset
+    state: State
+    watcher: Watcher
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.source.class_names
+
+    def loss(self) -> Any:
+        """Return the loss of the recipe, with the class weights that it asks for."""
+        recipe, (_, loss_class) = self.recipe, LOSSES[self.recipe.loss_name]
+        values = {item.name: getattr(recipe.loss, item.name) for item in fields(recipe.loss)}
+        if recipe.data.balance == "weights":
+            counts = np.array(list(self.train.listing.counts().values()))
+            values["class_weights"] = tuple(class_weights(counts, recipe.data.balance_power))
+        return loss_class(**values)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what has to be the same on both sides of a resume."""
+        values = self.recipe.to_dict()
+        for part, names in MAY_CHANGE.items():
+            rows = values[part] if isinstance(values[part], list) else [values[part]]
+            for row in rows:
+                for name in names:
+                    row.pop(name, None)
+        parts = ("data", "model_name", "model", "loss_name", "loss", "phases", "train")
+        phases = {str(number): phase for number, phase in enumerate(values["phases"], 1)}
+        return {part: phases if part == "phases" else values[part] for part in parts} | {
+            "class_names": list(self.class_names),
+            "data_hashes": self.source.hashes(),
+        }
+
+
+def describe(run: Run, training: Training, resuming: bool, command: Sequence[str]) -> None:
+    """Write what repeats the run and what it runs on, and say it."""
+    recipe, state, source = training.recipe, training.state, training.source
+    write_text(run.path / "recipe.yaml", recipe.to_yaml())
+    names = {name: number for number, name in enumerate(training.class_names)}
+    write_json(run.path / "label_map.json", names)
+    parameters = sum(p.numel() for p in state.model.parameters())
+    facts = {
+        "command": list(command),
+        "started": now(),
+        "versions": versions(),
+        "device": str(state.device),
+        "precision": state.precision,
+        "threads": torch.get_num_threads(),
+        "seed": recipe.train.seed,
+        "parameters": parameters,
+        "data": {
+            "source": recipe.data.data,
+            "layout": source.layout,
+            "hashes": source.hashes(),
+            "train": training.train.listing.counts(),
+            "val": training.validation.listing.counts(),
+            "val_carved_from_train": training.validation.listing.carved,
+            "left_out": dict(training.train.listing.left_out),
+            "unreadable": [list(item) for item in (*training.train.bad, *training.validation.bad)],
+        },
+    }
+    if resuming:
+        run.append("resumed", {"time": now(), "epoch": state.epoch, "forks": state.forks})
+    run.record(**facts)
+    training.watcher.said(
+        f"{recipe.name}: {parameters:,} parameters, {len(training.train)} training and "
+        f"{len(training.validation)} validation faces ({source.layout}), {state.device}, "
+        f"{state.precision}; run folder {run.path}"
+    )
+
+
+def row_of(record: EpochRecord, scores: Scores) -> dict[str, Any]:
+    """Return the row of results.csv for an epoch."""
+    return {
+        "epoch": record.epoch,
+        "phase": record.phase,
+        "train_loss": record.train_loss,
+        "train_acc": record.train_acc,
+        "val_loss": scores.loss,
+        "val_acc": scores.accuracy,
+        "val_macro_f1": scores.macro_f1,
+        "lr_backbone": record.lr_backbone,
+        "lr_head": record.lr_head,
+        "mean_steps": scores.mean_steps,
+        "ponder_cost": record.ponder_cost,
+        "epoch_time": record.seconds,
+        "status": "",
+    }
+
+
+def monitored(row: Mapping[str, Any], monitor: str) -> float:
+    """Return the figure that chooses; not a number where it is missing."""
+    value = row[monitor]
+    return float("nan") if value is None else float(value)
+
+
+def tracked(record: EpochRecord, scores: Scores) -> dict[str, float]:
+    """Return the figures for a tracker, under the names that the mission gives them."""
+    figures = {
+        "Train/Loss": record.train_loss,
+        "Train/Accuracy": record.train_acc,
+        "Val/Loss": scores.loss,
+        "Val/Accuracy": scores.accuracy,
+        "Val/MacroF1": scores.macro_f1,
+        "LR/Backbone": record.lr_backbone,
+        "LR/Head": record.lr_head,
+        "ACT/Average_Steps": record.ponder_cost,
+        "ACT/Val_Average_Steps": scores.mean_steps,
+    }
+    for entry in scores.per_class:
+        figures[f"ACT/Steps_Per_Class/{entry.name}"] = entry.mean_steps
+    return {name: float(value) for name, value in figures.items() if value is not None}
+
+
+def keep(
+    run: Run, training: Training, record: EpochRecord, row: Mapping[str, Any], best: bool
+) -> None:
+    """Write the weights that are validated: the last ones, and the best so far."""
+    for which in ("last", "best") if best else ("last",):
+        save_bundle(
+            run.weights,
+            which,
+            training.state.smoothed,
+            recipe=training.recipe.to_dict(),
+            class_names=training.class_names,
+            preprocessing=training.preprocessing,
+            facts={
+                "epoch": record.epoch,
+                "metric": training.recipe.train.monitor,
+                "value": row[training.recipe.train.monitor],
+                "history": [*training.state.history, dict(row)],
+            },
+        )
