@@ -22,10 +22,10 @@ from adafer.engine.predict import predict
 from adafer.errors import DataError, WordsError
 from adafer.metrics import Scores, score
 from adafer.predictions import Predictions
-from adafer.predictions_file import read_predictions, write_evaluation
+from adafer.predictions_file import read_predictions
 from adafer.progress import Silence, Watcher
 from adafer.recipe import Recipe
-from adafer.report import Context, write_report
+from adafer.report import Context, write_evaluation, write_report
 from adafer.report.console import closing_table
 from adafer.run import Run, now, open_run
 
@@ -111,8 +111,9 @@ def evaluate(
     folder = output or run.evaluation(_name(split, data, max_steps, mirror))
     write_evaluation(folder, predictions, scores)
     page = folder / "report.html" if elsewhere else run.report
-    _write_page(run, page, predictions, scores, dataset.faces(np.arange(len(dataset))))
-    watcher.show(closing_table(scores))
+    faces = dataset.faces(np.arange(len(dataset)))
+    _write_page(run, page, predictions, scores, faces, listing, max_steps)
+    watcher.show(closing_table(scores, split=split, max_steps=getattr(model, "max_steps", None)))
     watcher.said(f"tables: {folder}")
     watcher.said(f"report: {page}")
     return scores
@@ -137,7 +138,7 @@ def report(path: Path, *, split: str = "val") -> Path:
     faces = (
         dataset.faces(np.arange(len(dataset))) if dataset.listing.ids == predictions.ids else None
     )
-    _write_page(run, run.report, predictions, score(predictions), faces)
+    _write_page(run, run.report, predictions, score(predictions), faces, dataset.listing)
     return run.report
 
 
@@ -146,7 +147,7 @@ def write_first_page(run: Run, dataset: FaceDataset, predictions: Predictions) -
     scores = score(predictions)
     write_evaluation(run.evaluation(dataset.listing.split), predictions, scores)
     faces = dataset.faces(np.arange(len(dataset)))
-    _write_page(run, run.report, predictions, scores, faces)
+    _write_page(run, run.report, predictions, scores, faces, dataset.listing)
     return scores
 
 
@@ -156,6 +157,8 @@ def _write_page(
     predictions: Predictions,
     scores: Scores,
     faces: NDArray[np.uint8] | None,
+    listing: Listing,
+    max_steps: int | None = None,
 ) -> None:
     context = Context(
         predictions=predictions,
@@ -164,6 +167,10 @@ def _write_page(
         recipe=run.recipe().to_dict(),
         run=run.facts(),
         faces=faces,
+        name=run.path.name,
+        split=listing.split,
+        notes=listing.notes,
+        max_steps=max_steps,
     )
     write_report(page, context)
 

@@ -1,6 +1,7 @@
 """The caller of the loop: trains a recipe into a run folder, then measures it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from adafer.recipe import Recipe
 from adafer.recipes import find_recipe
 from adafer.report.console import closing_block, closing_table
 from adafer.run import Run, latest_run, new_run, now, open_run
-from adafer.training import Training, describe, keep, monitored, row_of, tracked
+from adafer.training import Training, describe, keep, monitored, row_of, tracked, tracker_facts
 
 LEARNS_NOTHING = {"confidence": ("halting",), "none": ("halting",)}
 """Halting rules that read no halting unit, so that its parameters get no gradient."""
@@ -72,9 +73,7 @@ def train(
     with run_lock(run.path), StopRequest(hours) as stop:
         finished = _run(run, training, stop, resume is not None, allow_changed, track, command)
         if finished:
-            _close(run, training)
-    if finished and test:
-        evaluate(run.path, split="test", device=chosen.train.device, watcher=watcher)
+            _close(run, training, test)
     if stop.signal is not None:
         raise Interrupted(stop.signal)
     return run
@@ -146,7 +145,8 @@ def _run(
         watcher.stepped(moment.epoch + 1, moment.batch, batches.batches_per_epoch, loss)
 
     journal = Results(run.results, state.history)
-    with open_tracker(track, run) as tracker:
+    tracker = open_tracker(track, tracker_facts(run, training), watcher.said)
+    with closing(tracker) if tracker is not None else nullcontext():
         records = fit(
             state, training.loss(), batches, recipe.phases, recipe.train,
             stop=stop, on_step=watch, may_rest=resting,
@@ -162,7 +162,8 @@ def _run(
             row["status"] = "best" if best else ""
             keep(run, training, record, row, best)
             journal.write(record.epoch, row)
-            tracker.write(record.epoch, tracked(record, scores))
+            if tracker is not None:
+                tracker.write(record.epoch, tracked(record, scores))
             state.history.append(row)
             checkpoint.save(state, run.state, training.identity())
             watcher.epoch(row, epochs)
@@ -205,8 +206,8 @@ def _dotted(values: Mapping[str, Any], prefix: str = "") -> list[str]:
     return names
 
 
-def _close(run: Run, training: Training) -> None:
-    """Measure the best epoch on validation, write the page, print the closing block."""
+def _close(run: Run, training: Training, test: bool) -> None:
+    """Measure the best epoch, write the page, print the closing block."""
     state, recipe, watcher = training.state, training.recipe, training.watcher
     if state.best_epoch is None:
         raise AdaferError("no epoch had a figure that is a number; train with a smaller --lr")
@@ -214,11 +215,26 @@ def _close(run: Run, training: Training) -> None:
     run.record(finished=now(), best_epoch=state.best_epoch, exit_reason="finished")
     predictions = measure(model, training.validation, recipe, state.device, every_step=True)
     scores = write_first_page(run, training.validation, predictions)
-    watcher.show(closing_table(scores))
-    for line in closing_block(state.history, sizes=_sizes(training)):
+    steps = getattr(recipe.model, "max_steps", None)
+    watcher.show(closing_table(scores, max_steps=steps))
+    tested = None
+    if test:
+        tested = evaluate(run.path, split="test", device=recipe.train.device, watcher=watcher)
+    seconds = [float(row["epoch_time"]) for row in state.history]
+    lines = closing_block(
+        best_macro_f1=max(row["val_macro_f1"] for row in state.history),
+        best_accuracy=max(row["val_acc"] for row in state.history),
+        best_epoch=state.best_epoch,
+        sizes={
+            "train": len(training.train),
+            "val": len(training.validation),
+            "test": None if tested is None else tested.n,
+        },
+        epoch_seconds=seconds,
+        total_seconds=sum(seconds),
+        validation=scores,
+        test=tested,
+    )
+    for line in lines:
         watcher.said(line)
     watcher.said(f"report: {run.report}")
-
-
-def _sizes(training: Training) -> dict[str, int]:
-    return {"train": len(training.train), "val": len(training.validation)}

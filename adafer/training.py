@@ -1,5 +1,6 @@
 """A training before and while it runs: its parts, what identifies it, what it writes down."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -12,6 +13,7 @@ from adafer.data import DataSource
 from adafer.data.dataset import FaceDataset
 from adafer.data.sampler import class_weights
 from adafer.engine.state import EpochRecord, State
+from adafer.engine.trackers import RunFacts
 from adafer.image import Preprocessing
 from adafer.losses import LOSSES
 from adafer.metrics import Scores
@@ -78,6 +80,7 @@ def describe(run: Run, training: Training, resuming: bool, command: Sequence[str
     parameters = sum(p.numel() for p in state.model.parameters())
     facts = {
         "command": list(command),
+        "identifier": run.facts().get("identifier") or secrets.token_hex(6),
         "started": now(),
         "versions": versions(),
         "device": str(state.device),
@@ -149,13 +152,23 @@ def tracked(record: EpochRecord, scores: Scores) -> dict[str, float]:
     return {name: float(value) for name, value in figures.items() if value is not None}
 
 
+def tracker_facts(run: Run, training: Training) -> RunFacts:
+    """Return what a tracker is told; its identifier stays the same over resumes."""
+    return RunFacts(
+        folder=run.path,
+        name=run.path.name,
+        config=training.recipe.to_dict(),
+        identifier=str(run.facts()["identifier"]),
+    )
+
+
 def keep(
     run: Run, training: Training, record: EpochRecord, row: Mapping[str, Any], best: bool
 ) -> None:
     """Write the weights that are validated: the last ones, and the best so far."""
     for which in ("last", "best") if best else ("last",):
         save_bundle(
-            run.weights,
+            run.path,
             which,
             training.state.smoothed,
             recipe=training.recipe.to_dict(),

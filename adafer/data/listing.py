@@ -37,7 +37,9 @@ class Listing:
         numbers = np.bincount(self.labels, minlength=len(self.class_names))
         return dict(zip(self.class_names, numbers.tolist(), strict=True))
 
-    def take(self, indices: Sequence[int] | NDArray[np.intp], split: str | None = None) -> "Listing":
+    def take(
+        self, indices: Sequence[int] | NDArray[np.intp], split: str | None = None
+    ) -> "Listing":
         """Return the faces at these positions, in that order."""
         chosen = np.asarray(indices, dtype=np.intp)
         return replace(

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from adafer.contracts import Batch, Output, Terms
+from adafer.models.halting import at_least_float32
 from adafer.settings.loss import CrossEntropySettings
 
 
@@ -48,8 +49,8 @@ class CrossEntropy(Targets):
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy of logits (..., C) with a target distribution (..., C), in float32."""
-    return -(target * logits.float().log_softmax(-1)).sum(-1)
+    """Cross-entropy of logits (..., C) with a target distribution (..., C), float32 or wider."""
+    return -(target * at_least_float32(logits).log_softmax(-1)).sum(-1)
 
 
 def weights_of(class_weights: tuple[float, ...], labels: Tensor) -> Tensor:

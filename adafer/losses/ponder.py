@@ -7,6 +7,7 @@ from torch import Tensor
 
 from adafer.contracts import Batch, StepOutput, Terms
 from adafer.losses.classification import Targets, cross_entropy, weights_of
+from adafer.models.halting import step_distribution
 from adafer.settings.loss import PonderLossSettings, PonderNetLossSettings
 
 
@@ -55,15 +56,17 @@ class PonderNetLoss(PonderNetLossSettings, Targets):
     """Expected cross-entropy under P(N = n) + beta x KL(P || truncated geometric prior).
 
     Banino et al. 2021, arXiv:2107.05407, eq. 4. Differs: the prior is normalised over the T steps.
+    P is read from the scores of all steps, as `weights` end at the exit.
     """
 
     def __call__(self, output: StepOutput, batch: Batch, progress: float) -> Terms:
         """Return the terms `classification` and `prior`."""
         target, weight = self.targets(batch, output.logits), self.face_weights(batch)
         every_step = cross_entropy(output.step_logits, target[None])  # (T, B)
-        expected = (output.weights * every_step).sum(0)  # (B,)
-        prior = geometric_prior(self.prior_lambda, output.weights)  # (T,)
-        share = output.weights.clamp_min(1e-8)
+        chance = step_distribution(output.step_probs)  # (T, B)
+        expected = (chance * every_step).sum(0)  # (B,)
+        prior = geometric_prior(self.prior_lambda, chance)  # (T,)
+        share = chance.clamp_min(1e-8)
         divergence = (share * (share.log() - prior.log()[:, None])).sum(0)  # (B,)
         return {
             "classification": (expected * weight).mean(),

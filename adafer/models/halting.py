@@ -2,7 +2,9 @@
 
 Legend: T steps that were run, B faces. A rule sees the halting scores of all steps run so far and
 treats the last of them as the last allowed step, so a face that has not halted takes what is left.
-All sums are in float32, because a bfloat16 sum near 1 - epsilon moves the step at which it halts.
+What a rule says of a face that has finished does not change when more steps are run.
+All sums are in float32, because a bfloat16 sum near 1 - epsilon moves the step at which it halts;
+float64 stays as it is.
 """
 
 from collections.abc import Callable
@@ -43,7 +45,7 @@ def graves(scores: Tensor, settings: RecursiveSettings) -> Halt:
 
 
 def _graves_additive(scores: Tensor, epsilon: float) -> Halt:
-    probs = scores.float()
+    probs = at_least_float32(scores)
     running, before = _accumulate(probs, epsilon)
     steps = running.sum(0)  # (B,)
     last = _one_hot(steps, len(probs))  # (T, B)
@@ -60,12 +62,8 @@ def _graves_additive(scores: Tensor, epsilon: float) -> Halt:
 
 
 def _graves_multiplicative(scores: Tensor, epsilon: float) -> Halt:
-    probs = scores.float()
-    left, lefts = torch.ones_like(probs[0]), []
-    for prob in probs:
-        lefts.append(left)
-        left = left * (1 - prob)
-    before = torch.stack(lefts)  # (T, B) mass left before each step
+    probs = at_least_float32(scores)
+    before, after = _mass_left(probs)
     running = before > epsilon
     steps = running.sum(0)
     last = _one_hot(steps, len(probs))
@@ -75,7 +73,7 @@ def _graves_multiplicative(scores: Tensor, epsilon: float) -> Halt:
         steps=steps,
         remainder=remainder,
         cost=(before * running).sum(0),
-        finished=(left <= epsilon) | ~running[-1],
+        finished=after[-1] <= epsilon,
     )
 
 
@@ -100,27 +98,34 @@ def naive(scores: Tensor, settings: RecursiveSettings) -> Halt:
 def ponder(scores: Tensor, settings: RecursiveSettings) -> Halt:
     """PonderNet: scores are conditional halting probabilities; exit at the median of the steps.
 
-    Banino et al. 2021, arXiv:2107.05407, eq. 2; the quantile exit is PALBERT's, arXiv:2204.03276
-    (Differs: the paper draws the step at random). Weights are P(N = n), the last step takes the
-    rest; the cost is the expected number of steps.
+    Banino et al. 2021, arXiv:2107.05407; the quantile exit is PALBERT's, arXiv:2204.03276
+    (Differs: the paper draws the step at random). Weights are `step_distribution` cut at the exit,
+    whose step takes the rest, so that they do not depend on how many steps other faces need; the
+    cost is their expected number of steps. The loss reads the whole distribution from the scores.
     """
-    hazards = scores.float()
-    left, before, after = torch.ones_like(hazards[0]), [], []
-    for hazard in hazards:
-        before.append(left)
-        left = left * (1 - hazard)
-        after.append(left)
-    mass_before = torch.stack(before)  # (T, B)
-    weights = torch.cat([hazards[:-1] * mass_before[:-1], mass_before[-1:]])
-    halted = torch.stack(after) <= 0.5  # (T, B)
-    numbers = torch.arange(1, len(hazards) + 1, device=scores.device, dtype=weights.dtype)
+    hazards = at_least_float32(scores)
+    before, after = _mass_left(hazards)
+    halted = after <= 0.5  # (T, B)
+    steps = _first_true(halted[:-1], len(hazards), settings.min_steps)
+    last = _one_hot(steps, len(hazards))
+    numbers = torch.arange(1, len(hazards) + 1, device=scores.device)[:, None]
+    weights = torch.where(last, before, hazards * before * (numbers <= steps))
     return Halt(
         weights=weights,
-        steps=_first_true(halted[:-1], len(hazards), settings.min_steps),
-        remainder=mass_before[-1],
-        cost=(weights * numbers[:, None]).sum(0),
+        steps=steps,
+        remainder=(before * last).sum(0),
+        cost=(weights * numbers).sum(0),
         finished=halted[settings.min_steps - 1 :].any(0),
     )
+
+
+def step_distribution(hazards: Tensor) -> Tensor:
+    """Probability of halting at each step (T, B), from conditional probabilities (T, B).
+
+    Banino et al. 2021, arXiv:2107.05407, eq. 2; the last step takes the rest.
+    """
+    before, _ = _mass_left(at_least_float32(hazards))
+    return torch.cat([hazards[:-1] * before[:-1], before[-1:]])
 
 
 def confidence(scores: Tensor, settings: RecursiveSettings) -> Halt:
@@ -129,7 +134,7 @@ def confidence(scores: Tensor, settings: RecursiveSettings) -> Halt:
     Scores are the largest class probability of each step (BranchyNet, Teerapittayanon et al. 2016,
     arXiv:1709.01686, with a threshold on confidence in place of entropy).
     """
-    sure = scores.float() >= settings.confidence  # (T, B)
+    sure = at_least_float32(scores) >= settings.confidence  # (T, B)
     steps = _first_true(sure[:-1], len(scores), settings.min_steps)
     finished = sure[settings.min_steps - 1 :].any(0)
     return _at_step(steps, scores, finished)
@@ -157,6 +162,11 @@ LEARNED_ON_ALL_STEPS = frozenset({"ponder", "confidence", "none"})
 """Rules whose training needs every step, whatever the scores say."""
 
 
+def at_least_float32(values: Tensor) -> Tensor:
+    """Raise half precision to float32 and leave the rest alone."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
 def _accumulate(probs: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """Whether each step is reached, and the probability spent before it; both (T, B)."""
     spent, reached, before = torch.zeros_like(probs[0]), [], []
@@ -165,6 +175,15 @@ def _accumulate(probs: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
         before.append(spent)
         spent = spent + prob
     return torch.stack(reached), torch.stack(before)
+
+
+def _mass_left(hazards: Tensor) -> tuple[Tensor, Tensor]:
+    """Probability of not having halted before and after each step; both (T, B)."""
+    left, lefts = torch.ones_like(hazards[0]), []
+    for hazard in hazards:
+        lefts.append(left)
+        left = left * (1 - hazard)
+    return torch.stack(lefts), torch.stack([*lefts[1:], left])
 
 
 def _one_hot(steps: Tensor, count: int) -> Tensor:

@@ -11,7 +11,13 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from adafer.contracts import StepOutput
-from adafer.models.halting import HALTING, LEARNED_ON_ALL_STEPS, MIXING, Halt
+from adafer.models.halting import (
+    HALTING,
+    LEARNED_ON_ALL_STEPS,
+    MIXING,
+    Halt,
+    at_least_float32,
+)
 from adafer.settings.model import RecursiveSettings
 
 GROUPS = 8
@@ -74,10 +80,14 @@ class HaltingUnit(nn.Module):
         nn.init.constant_(self.linear.bias, bias)
 
     def forward(self, state: Tensor) -> Tensor:
-        """Halting probability (B,), in float32 also under autocast."""
-        pooled = state.mean((2, 3))  # (B, D)
-        logits: Tensor = self.linear(pooled).squeeze(1)
-        return logits.float().sigmoid()
+        """Halting probability (B,), in float32 also under autocast.
+
+        Written as product and sum, which autocast leaves alone: a bfloat16 linear layer would
+        round the probability and with it the step at which a face halts.
+        """
+        pooled = at_least_float32(state).mean((2, 3))  # (B, D)
+        logits = (pooled * self.linear.weight[0]).sum(1) + self.linear.bias
+        return logits.sigmoid()
 
 
 HaltingMechanism = HaltingUnit
@@ -134,14 +144,13 @@ class RecursiveFER(nn.Module):
         is the halting unit's, or the leading probability under the `confidence` rule.
         """
         grid = functional.adaptive_avg_pool2d(memory.state, self.settings.pool).flatten(1)
-        logits = self.classifier(self.dropout(grid)).float()
+        logits = at_least_float32(self.classifier(self.dropout(grid)))
         if self.settings.halting == "confidence":
             return logits, logits.softmax(1).amax(1)
         return logits, self.halting(memory.state)
 
     def forward(self, images: Tensor) -> StepOutput:
         """Look at faces (B, 3, H, W) for up to T steps each."""
-        rule = HALTING[self.settings.halting]
         memory = self.begin(images)
         step_logits: list[Tensor] = []
         scores: list[Tensor] = []
@@ -152,12 +161,17 @@ class RecursiveFER(nn.Module):
             scores.append(score)
             if number < self.max_steps and self._all_finished(scores):
                 break
+        every_score = torch.stack(scores)
         return _answer(
             torch.stack(step_logits),
-            torch.stack(scores),
-            rule(torch.stack(scores), self.settings),
+            every_score,
+            self.decide(every_score),
             mixing=self.settings.halting in MIXING,
         )
+
+    def decide(self, scores: Tensor) -> Halt:
+        """Apply the halting rule to the scores (T, B) of all steps run so far."""
+        return HALTING[self.settings.halting](scores, self.settings)
 
     def _all_finished(self, scores: list[Tensor]) -> bool:
         settings = self.settings
@@ -166,7 +180,7 @@ class RecursiveFER(nn.Module):
         ):
             return False
         with torch.no_grad():
-            return bool(HALTING[settings.halting](torch.stack(scores), settings).finished.all())
+            return bool(self.decide(torch.stack(scores)).finished.all())
 
     def stages(self) -> list[tuple[str, nn.Module]]:
         """Name the parts from stem to head."""

@@ -9,7 +9,7 @@ ACT_GRAVES = Recipe(
     name="act-graves",
     summary="recursive network, Graves' differentiable ACT (mixture of step outputs)",
     model=RecursiveSettings(halting="graves", halt_bias=1.0),
-    loss=PonderLossSettings(ponder_lambda=0.001, deep_supervision=0.5),
+    loss=PonderLossSettings(ponder_lambda=0.01, ponder_warmup=0.05, deep_supervision=0.5),
     phases=(PhaseSettings(epochs=20, lr=2e-3),),
 )
 """The mission's second system: halting bias +1, T = 10, AdamW with a cosine schedule.

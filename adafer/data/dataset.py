@@ -1,0 +1,115 @@
+"""A listing of faces with their pixels: decoded once, prepared once, kept in memory.
+
+Legend: N faces, S side in pixels, K channels (1 for grey, 3 for colour).
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adafer import image
+from adafer.data.listing import Listing, Picture
+from adafer.errors import DataError, MachineError
+
+_NAMED = 3  # unreadable files that a message names
+
+
+class FaceDataset:
+    """The faces of a listing as uint8 pixels at the size and in the colours that the model sees.
+
+    Every picture is read when this is built. A file that changes on disk later changes nothing.
+    Unreadable files stop here with a DataError that counts them, or are left out of `listing` if
+    their share is at most `max_bad`; `bad` then holds their names and reasons.
+    """
+
+    def __init__(
+        self, listing: Listing, preprocessing: image.Preprocessing, max_bad: float = 0.0
+    ) -> None:
+        if not len(listing):
+            raise DataError(
+                f"the {listing.split} split is empty: check the path and the layout of the data"
+            )
+        self.preprocessing = preprocessing
+        pixels, bad = _read(listing, preprocessing)
+        self.bad = tuple((listing.ids[i], reason) for i, reason in sorted(bad.items()))
+        if bad:
+            _refuse_too_many(self.bad, len(listing), max_bad)
+            kept = [i for i in range(len(listing)) if i not in bad]
+            pixels, listing = pixels[kept], _without(listing, kept, self.bad)
+        self.listing = listing
+        self.pixels = pixels  # (N, S, S, K)
+
+    def __len__(self) -> int:
+        return len(self.listing)
+
+    def faces(self, indices: Sequence[int] | NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Pixels of these faces, (n, S, S, 3); grey ones have three equal channels."""
+        chosen = self.pixels[np.asarray(indices, dtype=np.intp)]
+        return chosen if chosen.shape[-1] == 3 else np.repeat(chosen, 3, axis=-1)
+
+
+def _read(
+    listing: Listing, preprocessing: image.Preprocessing
+) -> tuple[NDArray[np.uint8], dict[int, str]]:
+    """Pixels of every face, and the reason for each that cannot be read."""
+    size, channels = preprocessing.size, 1 if preprocessing.grey else 3
+    try:
+        pixels = np.zeros((len(listing), size, size, channels), np.uint8)
+    except MemoryError:
+        gigabytes = len(listing) * size * size * channels / 1e9
+        raise MachineError(
+            f"{len(listing)} faces of {size} pixels need {gigabytes:.1f} GB of memory: use a "
+            "smaller --img-size or fewer faces"
+        ) from None
+    bad: dict[int, str] = {}
+
+    def put(index: int) -> None:
+        try:
+            picture = _pixels(listing.pictures[index])
+            pixels[index] = preprocessing.resized(picture)[..., :channels]
+        except (DataError, OSError) as error:
+            name = listing.ids[index]
+            bad[index] = str(error) if isinstance(error, DataError) else f"{name}: {error}"
+
+    if any(isinstance(picture, Path) for picture in listing.pictures):
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # decoding lets other threads run
+            list(pool.map(put, range(len(listing))))
+    else:
+        for index in range(len(listing)):
+            put(index)
+    return pixels, bad
+
+
+def _pixels(picture: Picture) -> NDArray[np.uint8]:
+    return image.read(picture) if isinstance(picture, Path) else picture
+
+
+def _refuse_too_many(bad: tuple[tuple[str, str], ...], total: int, max_bad: float) -> None:
+    share = len(bad) / total
+    if share <= max_bad and len(bad) < total:
+        return
+    # A reason names its file and ends with its own way out, after a semicolon.
+    named = ", ".join(reason.partition(";")[0] for _, reason in bad[:_NAMED])
+    more = f", and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+    way_out = "repair or remove them"
+    if len(bad) < total:
+        way_out += f", or leave them out with --max-bad {ceil(share * 1000) / 1000:g}"
+    files = "image file" if total == 1 else "image files"
+    raise DataError(f"{len(bad)} of {total} {files} cannot be read ({named}{more}): {way_out}")
+
+
+def _without(listing: Listing, kept: list[int], bad: tuple[tuple[str, str], ...]) -> Listing:
+    left = listing.take(kept)
+    note = f"{len(bad)} of {len(listing)} image files of {listing.split} cannot be read and are "
+    note += f"left out, {bad[0][0]} first"
+    return replace(
+        left,
+        left_out=(*left.left_out, ("unreadable image file", len(bad))),
+        notes=(*left.notes, note),
+    )

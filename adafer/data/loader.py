@@ -1,0 +1,209 @@
+"""Batches of faces: the same ones, bit for bit, whatever prepares them and wherever it starts.
+
+Legend: B faces in a batch, S side in pixels, K channels.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from adafer.contracts import Batch
+from adafer.data import sampler
+from adafer.data.augment import Augmentation
+from adafer.data.dataset import FaceDataset
+from adafer.errors import MachineError
+from adafer.settings.data import DataSettings
+
+_MOST_WORKERS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """Everything that decides the pixels of a batch, so that any process can prepare it."""
+
+    epoch: int
+    indices: NDArray[np.intp]  # (B,) places in the data set
+    repeats: NDArray[np.intp]  # (B,) how often each face has come before in this epoch
+
+
+class _Preparation(Dataset[NDArray[np.uint8]]):
+    """Look up and vary the faces of a task."""
+
+    def __init__(self, pixels: NDArray[np.uint8], augmentation: Augmentation) -> None:
+        self.pixels = pixels
+        self.augmentation = augmentation
+
+    def __getitem__(self, task: _Task) -> NDArray[np.uint8]:
+        """Pixels (B, S, S, K)."""
+        faces = self.pixels[task.indices]
+        if self.augmentation.level == "none":
+            return faces
+        places = zip(task.indices.tolist(), task.repeats.tolist(), strict=True)
+        for row, (index, repeat) in enumerate(places):
+            faces[row] = self.augmentation(faces[row], task.epoch, index, repeat)
+        return faces
+
+
+class Loader:
+    """Batches of an epoch: `loader(epoch, start)` yields them from batch number `start` on.
+
+    Order, balance and variation are pure functions of (seed, epoch, index), so the number of
+    workers changes nothing and a resumed epoch continues exactly. With `train=False` faces come
+    in the order of the listing and are not varied. No face is dropped: the last batch is partial.
+    """
+
+    def __init__(
+        self, dataset: FaceDataset, settings: DataSettings, *, seed: int, train: bool
+    ) -> None:
+        self.dataset = dataset
+        self.seed = seed
+        self.train = train
+        self.batch_size = settings.batch_size
+        self.batches_per_epoch = -(-len(dataset) // settings.batch_size)
+        self._power = settings.balance_power if settings.balance == "sampler" else None
+        level = settings.augment if train else "none"
+        grey = dataset.preprocessing.grey
+        self._preparation = _Preparation(dataset.pixels, Augmentation(level, seed, grey=grey))
+        every = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=-1)
+        self._levels = dataset.preprocessing.normalised(every).reshape(3, 1, 256)
+        # Without variation a batch is a copy: cheaper than handing it over between processes.
+        self.workers = 0 if level == "none" else workers_for(settings.workers)
+
+    def __call__(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of this epoch from number `start` on, on the CPU.
+
+        Raises MachineError if a worker process is killed.
+        """
+        tasks = self._tasks(epoch)[start:]
+        workers = min(self.workers, len(tasks))
+        if workers:
+            prepared = _in_processes(self._preparation, tasks, workers)
+        else:
+            prepared = (self._preparation[task] for task in tasks)
+        for task, faces in zip(tasks, prepared, strict=True):
+            yield self._batch(task, faces)
+
+    def order(self, epoch: int) -> NDArray[np.intp]:
+        """Places in the data set that this epoch visits, (N,)."""
+        labels = self.dataset.listing.labels
+        if not self.train:
+            return np.arange(len(labels))
+        if self._power is None:
+            return sampler.shuffled(len(labels), self.seed, epoch)
+        return sampler.balanced(labels, self._power, self.seed, epoch)
+
+    def _tasks(self, epoch: int) -> list[_Task]:
+        order = self.order(epoch)
+        seen = sampler.repeats(order)
+        return [
+            _Task(
+                epoch=epoch,
+                indices=order[first : first + self.batch_size],
+                repeats=seen[first : first + self.batch_size],
+            )
+            for first in range(0, len(order), self.batch_size)
+        ]
+
+    def _batch(self, task: _Task, faces: NDArray[np.uint8]) -> Batch:
+        listing = self.dataset.listing
+        return Batch(
+            images=torch.from_numpy(self._normalised(faces)),
+            labels=torch.from_numpy(listing.labels[task.indices]),
+            votes=None if listing.votes is None else torch.from_numpy(listing.votes[task.indices]),
+            ids=tuple(listing.ids[i] for i in task.indices.tolist()),
+        )
+
+    def _normalised(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Look up what the preprocessing makes of each grey level, (B, 3, S, S)."""
+        count, size, _, channels = faces.shape
+        images = np.empty((count, 3, size, size), np.float32)
+        for channel in range(3):
+            levels = np.ascontiguousarray(faces[..., channel % channels])
+            found = cv2.LUT(levels.reshape(-1, size), self._levels[channel])
+            images[:, channel] = found.reshape(count, size, size)
+        return images
+
+
+def workers_for(wish: int) -> int:
+    """Number of worker processes: the wish, or for -1 what this machine can use.
+
+    None on one or two cores, where they would take time from the training itself, and none where
+    processes cannot be forked, where each would import everything anew in every epoch.
+    """
+    if wish >= 0:
+        return wish
+    if sys.platform != "linux":
+        return 0
+    cores = len(os.sched_getaffinity(0))
+    return 0 if cores <= 2 else min(cores - 2, _MOST_WORKERS)
+
+
+def _in_processes(
+    preparation: _Preparation, tasks: list[_Task], workers: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Prepare tasks in worker processes, in order.
+
+    Forked workers share the pixels' memory. Batches come back through pipes, not through shared
+    memory, which is 64 MB in most containers and kills a worker when it is full.
+    """
+    forks = sys.platform == "linux"
+    loader = DataLoader(
+        preparation,
+        batch_size=None,
+        sampler=tasks,
+        num_workers=workers,
+        collate_fn=_unchanged,
+        worker_init_fn=_start_worker,
+        multiprocessing_context=multiprocessing.get_context("fork" if forks else "spawn"),
+    )
+    batches = _started(loader)
+    try:
+        while (faces := next(batches, None)) is not None:
+            yield faces
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise MachineError(
+            "a worker process that prepares faces was killed, most likely because memory or "
+            "shared memory (/dev/shm) is full: use --workers 0, or give the container more with "
+            "--shm-size"
+        ) from error
+
+
+def _started(loader: "DataLoader[NDArray[np.uint8]]") -> Iterator[Any]:
+    """Start the workers, so that the death of one is told where the next batch is asked for."""
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGCHLD) if main and hasattr(signal, "SIGCHLD") else None
+    with warnings.catch_warnings():
+        # Python warns of forks beside threads, whose locks a child would inherit; the workers
+        # only copy arrays and call OpenCV, on one thread.
+        warnings.filterwarnings("ignore", ".*multi-threaded.*", DeprecationWarning)
+        batches = iter(loader)
+    if before is not None:
+        # torch's handler would raise in the middle of whatever the main thread is doing.
+        signal.signal(signal.SIGCHLD, before)
+    return batches
+
+
+def _start_worker(_: int) -> None:
+    """Leave stopping to the parent, which saves first: signals often reach the whole group."""
+    cv2.setNumThreads(0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _unchanged(faces: Any) -> Any:
+    """Keep arrays: torch would turn them into tensors, which travel through shared memory."""
+    return faces

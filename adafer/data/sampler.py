@@ -1,0 +1,55 @@
+"""Order and class balance of an epoch, as pure functions of (seed, epoch).
+
+Legend: N faces, C classes.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.intp]
+Floats = NDArray[np.float64]
+
+_ORDER_STREAM = 1  # keeps these draws apart from any other that starts from the same seed
+
+
+def class_weights(counts: NDArray[np.int64], power: float) -> Floats:
+    """Class weight = count to minus `power`, scaled to mean 1 over the faces; empty classes get 0.
+
+    Power 0 gives every class 1, power 1 gives every class the same total weight.
+    """
+    numbers = np.asarray(counts, dtype=np.float64)  # (C,)
+    weights = np.zeros_like(numbers)
+    present = numbers > 0
+    weights[present] = numbers[present] ** -power
+    total = float(weights @ numbers)
+    return weights * (numbers.sum() / total) if total > 0 else weights
+
+
+def shuffled(faces: int, seed: int, epoch: int) -> Integers:
+    """Every face once, in the random order of this epoch, (N,)."""
+    return _generator(seed, epoch).permutation(faces).astype(np.intp)
+
+
+def balanced(labels: NDArray[np.int64], power: float, seed: int, epoch: int) -> Integers:
+    """N faces drawn with replacement, each with its class weight as chance, (N,)."""
+    chances = class_weights(np.bincount(labels), power)[labels]
+    draws = _generator(seed, epoch).choice(len(labels), len(labels), p=chances / chances.sum())
+    return draws.astype(np.intp)
+
+
+def repeats(order: Integers) -> Integers:
+    """How often the face at each place of the order has come before, (N,).
+
+    A face that a balanced epoch shows three times is varied in three ways, not shown as copies.
+    """
+    by_face = np.argsort(order, kind="stable")
+    ranks = np.arange(len(order), dtype=np.intp)
+    starts = np.flatnonzero(np.diff(order[by_face], prepend=-1))
+    runs = np.diff(starts, append=len(order))
+    seen = np.empty(len(order), dtype=np.intp)
+    seen[by_face] = ranks - np.repeat(starts, runs)
+    return seen
+
+
+def _generator(seed: int, epoch: int) -> np.random.Generator:
+    return np.random.default_rng((_ORDER_STREAM, seed, epoch))

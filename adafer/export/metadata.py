@@ -1,0 +1,38 @@
+"""What an ONNX file says about itself, so that nobody has to guess its classes or its input."""
+
+import json
+from typing import Any
+
+import adafer
+from adafer.bundle import Bundle
+
+RESPONSIBLE_USE = (
+    "Reads the apparent expression of a face, as annotators would label it, not what a person "
+    "feels. Not for decisions about people at work, in education, in hiring, policing, credit or "
+    "health. Tell the people whose faces are read."
+)
+
+INPUT = (
+    "images: float32 (B, 3, S, S), RGB, upright face crop stretched to S x S (bilinear), "
+    "(value / 255 - mean) / std; where grey is true, three equal channels of ITU-R 601 luminance"
+)
+
+
+def metadata(bundle: Bundle, *, max_steps: int | None, verified: bool) -> dict[str, str]:
+    """Return the entries of `metadata_props`; lists and objects are JSON."""
+    told: dict[str, Any] = {
+        "adafer": adafer.__version__,
+        "model_name": bundle.model_name,
+        "recipe": str(bundle.recipe.get("name", "")),
+        "class_names": list(bundle.class_names),
+        "preprocessing": bundle.preprocessing.to_json(),
+        "input": INPUT,
+        "verified": verified,
+        "responsible_use": RESPONSIBLE_USE,
+    }
+    if max_steps is not None:
+        told["max_steps"] = max_steps
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for key, value in told.items()
+    }
