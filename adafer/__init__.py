@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adafer.experiment import evaluate, train
-    from adafer.models import RecursiveFER
+    from adafer.evaluation import evaluate
+    from adafer.experiment import train
+    from adafer.models.recursive import RecursiveFER
     from adafer.predictor import Predictor, load
 
 __version__ = "0.1.0"
@@ -12,10 +13,10 @@ __all__ = ["Predictor", "RecursiveFER", "__version__", "evaluate", "load", "trai
 
 _HOMES = {
     "train": "adafer.experiment",
-    "evaluate": "adafer.experiment",
+    "evaluate": "adafer.evaluation",
     "load": "adafer.predictor",
     "Predictor": "adafer.predictor",
-    "RecursiveFER": "adafer.models",
+    "RecursiveFER": "adafer.models.recursive",
 }
 
 

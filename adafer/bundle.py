@@ -13,7 +13,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-import safetensors.torch
+import safetensors.torch as safe_tensors
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -75,7 +75,7 @@ def save_bundle(
         "model_name": str(recipe["model_name"]),
         "class_names": json.dumps(list(class_names), ensure_ascii=False),
     }
-    data = safetensors.torch.save(tensors, metadata=header)
+    data = safe_tensors.save(tensors, metadata=header)
     facts = dict(facts)
     history = facts.pop("history", None)
     described = {
@@ -295,7 +295,7 @@ def _entry_on_disk(config: Mapping[str, Any], path: Path) -> dict[str, Any] | No
 
 def _parsed(file: Path, data: bytes) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     try:
-        tensors = safetensors.torch.load(data)
+        tensors = safe_tensors.load(data)
         length = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + length]).get("__metadata__", {})
     except (SafetensorError, ValueError, KeyError):

@@ -241,7 +241,7 @@ def _evaluate(words: list[str]) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (auto)")
     parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
     given = parser.parse_known_words(words)
-    from adafer.experiment import evaluate
+    from adafer.evaluation import evaluate
     from adafer.progress import Console
 
     evaluate(
@@ -269,7 +269,7 @@ def _report(words: list[str]) -> int:
     parser.add_argument("--split", choices=("val", "test", "train"), default="val", help="(val)")
     parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
     given = parser.parse_known_words(words)
-    from adafer.experiment import report
+    from adafer.evaluation import report
 
     print(report(given.model, split=given.split))
     return 0

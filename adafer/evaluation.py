@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from adafer.bundle import Bundle, load_bundle
+from adafer.bundle import Bundle, Which, load_bundle
 from adafer.contracts import Batch
 from adafer.data import open_data
 from adafer.data.dataset import FaceDataset
@@ -62,16 +62,20 @@ def measure(
     the same. `mirror` averages the probabilities with those of the mirrored faces.
     """
     loader = Loader(dataset, recipe.data, seed=0, train=False)
-    if hasattr(model, "full_depth"):
-        model.full_depth = every_step
+    set_full_depth(model, every_step)
     names = dataset.listing.class_names
     plain = predict(model, loader(0), class_names=names, device=device)
     if mirror:
         other = predict(model, Mirrored(loader)(0), class_names=names, device=device)
         plain = replace(plain, probabilities=(plain.probabilities + other.probabilities) / 2)
-    if hasattr(model, "full_depth"):
-        model.full_depth = False
+    set_full_depth(model, False)
     return plain
+
+
+def set_full_depth(model: Any, full_depth: bool) -> None:
+    """Run all T steps always, where the model takes steps."""
+    if hasattr(model, "full_depth"):
+        model.full_depth = full_depth
 
 
 def evaluate(
@@ -80,7 +84,7 @@ def evaluate(
     data: str | None = None,
     split: str = "val",
     output: Path | None = None,
-    which: str = "best",
+    which: Which = "best",
     max_steps: int | None = None,
     mirror: bool = False,
     device: str = "auto",

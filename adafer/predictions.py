@@ -28,7 +28,7 @@ class Predictions:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """Class with the largest probability, (N,)."""
-        return self.probabilities.argmax(1).astype(np.int64)
+        return np.asarray(self.probabilities.argmax(1), dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.ids)

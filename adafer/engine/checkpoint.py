@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
+import safetensors.torch as safe_tensors
 import torch
 from torch import Tensor, nn
 
@@ -44,7 +44,7 @@ def save(state: State, folder: Path, identity: Identity) -> Path:
         "torch": str(torch.__version__),
     }
     contents = {
-        f"{part}.safetensors": safetensors.torch.save(tensors)
+        f"{part}.safetensors": safe_tensors.save(tensors)
         for part, tensors in _tensors(state).items()
     }
     contents["state.json"] = json.dumps(_finite(facts), allow_nan=False, indent=1).encode()
@@ -78,7 +78,7 @@ def restore(
     place_of_save, contents = _newest_good(folder, warn)
     facts = json.loads(contents["state.json"])
     tensors = {
-        part: safetensors.torch.load(contents[f"{part}.safetensors"])
+        part: safe_tensors.load(contents[f"{part}.safetensors"])
         for part in ("model", "average", "optimiser")
     }
     changed = _changes(facts["identity"], _finite(dict(identity)))

@@ -74,7 +74,7 @@ def _counts(bins: tuple[Bin, ...]) -> str:
     middles = [(item.low + item.high) / 2 for item in bins]
     drawn.bar(middles, [item.count for item in bins], width=0.052, color=SECOND, alpha=0.85)
     drawn.set(xlim=(0, 1), xlabel="confidence in the answer")
-    drawn.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    drawn.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
     drawn.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     drawn.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     _keep_last_tick_inside(drawn)

@@ -33,7 +33,10 @@ def confusion(context: Context) -> Section:
                 columns="predicted",
                 names=scores.class_names,
                 cells=cells,
-                caption="Each row adds up to 100 %; below each share, the number of faces.",
+                caption=(
+                    "Each row adds up to 100 %; below each share, the number of faces. The colour "
+                    "follows the root of the share, so that rare mistakes show."
+                ),
             ),
         ),
     )
@@ -75,9 +78,9 @@ def _cell(scores: Scores, support: int, i: int, j: int) -> HeatCell:
     faces = int(scores.confusion[i, j])
     share = faces / support
     return HeatCell(
-        text=f"{100 * share:.0f} %",
+        text=percent(share, 0),
         below=count(faces),
-        level=round(10 * share),
+        level=round(10 * share**0.5),  # the root, so that rare mistakes show
         means=(
             f"labelled {scores.class_names[i]}, predicted {scores.class_names[j]}: "
             f"{count(faces)} of {count(support, 'face')}"

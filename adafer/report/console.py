@@ -3,17 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from adafer.metrics import Scores
-from adafer.report.wording import NOTHING, SPLITS, count, duration, number, percent
+from adafer.report.wording import SPLITS, count, duration
 
 
 def closing_table(scores: Scores, *, split: str = "val", max_steps: int | None = None) -> Table:
     """Return a table of accuracy and mean steps per emotion, with a line for all of them."""
-    title = f"{SPLITS.get(split, split)} faces"
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    what = "Accuracy" if scores.mean_steps is None else "Accuracy and steps"
+    title = f"{what} on the {SPLITS.get(split, split)} faces"
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("apparent expression")
     for name in ("faces", "accuracy", "F1"):
         table.add_column(name, justify="right")
@@ -26,17 +29,17 @@ def closing_table(scores: Scores, *, split: str = "val", max_steps: int | None =
         table.add_row(
             Text(item.name),
             count(item.support),
-            percent(item.recall) if item.support else NOTHING,
-            percent(item.f1),
-            *((number(item.mean_steps), _bar(item.mean_steps, longest)) if has_steps else ()),
+            f"{item.recall:.1%}" if item.support else "-",
+            f"{item.f1:.1%}",
+            *((_mean(item.mean_steps), _bar(item.mean_steps, longest)) if has_steps else ()),
         )
     table.add_section()
     table.add_row(
         "all",
         count(scores.n),
-        percent(scores.accuracy),
-        percent(scores.macro_f1),
-        *((number(scores.mean_steps), _bar(scores.mean_steps, longest)) if has_steps else ()),
+        f"{scores.accuracy:.1%}",
+        f"{scores.macro_f1:.1%}",
+        *((_mean(scores.mean_steps), _bar(scores.mean_steps, longest)) if has_steps else ()),
         style="bold",
     )
     return table
@@ -60,7 +63,7 @@ def closing_block(
     lines = [
         f"Best validation macro F1: {_fraction(best_macro_f1)}",
         f"Best validation accuracy: {_fraction(best_accuracy)}",
-        f"Epoch of best model: {NOTHING if best_epoch is None else best_epoch}",
+        f"Epoch of best model: {'-' if best_epoch is None else best_epoch}",
     ]
     if validation is not None:
         lines.append(f"Validation (Best) {_losses(validation)}")
@@ -80,14 +83,19 @@ def _losses(scores: Scores) -> str:
     return f"Loss {loss:.4f} Acc {scores.accuracy:.4f} MacroF1 {scores.macro_f1:.4f}"
 
 
-def _bar(steps: float | None, longest: int) -> Text:
-    filled = 0 if steps is None else round(10 * steps / longest)
-    return Text.assemble(("━" * filled, "cyan"), ("━" * (10 - filled), "bright_black"))
+def _bar(steps: float | None, longest: int) -> ProgressBar:
+    return ProgressBar(
+        total=longest, completed=steps or 0, width=12, complete_style="cyan", finished_style="cyan"
+    )
+
+
+def _mean(steps: float | None) -> str:
+    return "-" if steps is None else f"{steps:.2f}"
 
 
 def _fraction(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.4f}"
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _size(faces: int | None) -> str:
-    return NOTHING if faces is None else str(faces)
+    return "-" if faces is None else str(faces)

@@ -86,10 +86,10 @@ def _chart(
         drawn.plot(epochs, values[name], color=colour, linewidth=1.8, marker=marker, markersize=4)
     drawn.set(xlabel="epoch", xlim=(epochs[0] - 0.4, epochs[-1] + 0.4))
     drawn.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    drawn.yaxis.set_major_locator(MaxNLocator(5))
+    drawn.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     drawn.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     if title.startswith("Accuracy"):
-        drawn.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        drawn.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     phases = [row.get("phase") for row in rows]
     borders = [
         (epochs[i] + epochs[i + 1]) / 2 for i in range(len(rows) - 1) if phases[i] != phases[i + 1]

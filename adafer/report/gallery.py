@@ -70,29 +70,34 @@ def mistakes(context: Context) -> Section:
 
 
 def staircase(context: Context, most: int = 10) -> Gallery | None:
-    """One rightly named face for each number of steps: the adaptive model in one picture."""
+    """One rightly named face for each number of steps: the adaptive model in one picture.
+
+    A number of steps that no such face took keeps its place, empty.
+    """
     steps, predictions = context.predictions.steps, context.predictions
     if steps is None or context.faces is None or context.longest < 2:
         return None
     right = predictions.predicted == predictions.labels
     places = np.unique(np.linspace(1, context.longest, min(most, context.longest)).round())
-    chosen, used = list[int](), set[int]()
+    faces, used = list[Face](), set[int]()
     for step in places.astype(int):
         here = np.flatnonzero((steps == step) & right)
-        if len(here):
+        if not len(here):
+            faces.append(_nobody(int(step)))
+        else:
             # A label that is not on the stairs yet makes a more telling row.
             fresh = [int(i) for i in here if int(predictions.labels[i]) not in used]
             best = int(
                 max(fresh or here.tolist(), key=lambda i: float(predictions.probabilities[i].max()))
             )
             used.add(int(predictions.labels[best]))
-            chosen.append(best)
-    if len(chosen) < 2:
+            faces.append(_face(context, best))
+    if sum(face.picture != "" for face in faces) < 2:
         return None
     return Gallery(
         title="",
-        caption="A face for each number of steps, the dots below it, rightly named.",
-        faces=tuple(_face(context, i) for i in chosen),
+        caption="One face for each number of steps, of those that are named as they are labelled.",
+        faces=tuple(faces),
         longest=context.longest,
     )
 
@@ -147,6 +152,19 @@ def _face(context: Context, i: int) -> Face:
         probability=probability,
         right=label == prediction,
         name=predictions.ids[i],
+        steps=steps,
+    )
+
+
+def _nobody(steps: int) -> Face:
+    return Face(
+        picture="",
+        alt="",
+        label="",
+        prediction="no face",
+        probability="",
+        right=True,
+        name="",
         steps=steps,
     )
 

@@ -69,9 +69,10 @@ def _rgb(colour: Sequence[int]) -> str:
 def _kicker(context: Context) -> str:
     data = context.recipe.get("data")
     source = data.get("data") if isinstance(data, dict) else None
+    recipe = str(context.recipe.get("name") or "")
     split = SPLITS.get(context.split, context.split)
     parts = [
-        str(context.recipe.get("name") or ""),
+        "" if recipe == context.name else recipe,
         str(source or ""),
         f"{split} split" if split else "",
         count(context.scores.n, "face"),
@@ -84,14 +85,14 @@ def _lead(context: Context) -> str:
     scores = context.scores
     where = "it was trained on" if context.split == "train" else "it was not trained on"
     lead = (
-        f"Shown {count(scores.n, 'face')} {where}, the model names the apparent expression as "
-        f"its label does {percent(scores.accuracy)} of the time"
+        f"Of {count(scores.n, 'face')} {where}, the model names {percent(scores.accuracy)} as "
+        "the annotators did"
     )
     if scores.mean_steps is None:
         return f"{lead}."
     return (
-        f"{lead}. It looks {number(scores.mean_steps, 1)} times on average, "
-        f"and may look {count(context.longest, 'time')}."
+        f"{lead}. It looks at a face {number(scores.mean_steps, 1)} times on average and may look "
+        f"{count(context.longest, 'time')}."
     )
 
 

@@ -121,7 +121,7 @@ class Bars:
 
 @dataclass(frozen=True, kw_only=True)
 class Face:
-    """One face and what the model said; `picture` is a data URI, or empty."""
+    """One face and what the model said; `picture` is a data URI, or empty where there is none."""
 
     picture: str
     alt: str

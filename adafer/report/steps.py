@@ -82,8 +82,10 @@ def _by_depth(scores: Scores) -> Chart:
         xlabel="steps, the same for every face",
     )
     drawn.xaxis.set_major_locator(MaxNLocator(12, integer=True))
-    drawn.yaxis.set_major_locator(MaxNLocator(5))
-    drawn.yaxis.set_major_formatter(PercentFormatter(1, decimals=_decimals(high - low)))
+    drawn.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    drawn.yaxis.set_major_formatter(
+        PercentFormatter(1, decimals=_decimals(high - low), symbol=" %")
+    )
     parts = [f"{step}: {percent(value)}" for step, value in zip(places, accuracies, strict=True)]
     return Chart(
         title="Accuracy if every face stopped there",

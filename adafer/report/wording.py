@@ -7,8 +7,8 @@ SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """Share as percent: 0.784 is '78.4 %'."""
-    return NOTHING if value is None else f"{100 * value:.{digits}f} %"
+    """Share as percent that no line end tears apart: 0.784 is '78.4 %'."""
+    return NOTHING if value is None else f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def number(value: float | None, digits: int = 2) -> str:
