@@ -14,7 +14,7 @@ from adafer.engine.journal import Results
 from adafer.engine.lock import run_lock
 from adafer.engine.signals import StopRequest
 from adafer.engine.state import State, Stopper
-from adafer.engine.trackers import open_tracker
+from adafer.engine.trackers import open_tracker, require_tracker
 from adafer.engine.train import fit
 from adafer.errors import AdaferError, WordsError
 from adafer.evaluation import evaluate, measure, write_first_page
@@ -67,6 +67,7 @@ def train(
         chosen = find_recipe(recipe) if isinstance(recipe, str) else recipe
         chosen = chosen.changed(**changes)
         run = Run(Path(runs) / (name or chosen.name))
+    require_tracker(track)
     training = _prepare(chosen, watcher)
     if resume is None:
         run = new_run(Path(runs), name or chosen.name)
@@ -91,11 +92,11 @@ def _prepare(recipe: Recipe, watcher: Watcher) -> Training:
     """Open the data and build the model; nothing is written yet."""
     hardware.set_seed(recipe.train.seed, recipe.train.deterministic)
     source = open_data(recipe.data)
-    for note in (*source.train.notes, *source.validation.notes):
-        watcher.said(f"note: {note}")
     preprocessing = Preprocessing(size=recipe.data.img_size, grey=recipe.data.grey)
     train_faces = FaceDataset(source.train, preprocessing, recipe.data.max_bad)
     validation = FaceDataset(source.validation, preprocessing, recipe.data.max_bad)
+    for note in (*train_faces.listing.notes, *validation.listing.notes):
+        watcher.said(f"note: {note}")
     _check_lengths(recipe, len(source.class_names))
     _, module = MODELS[recipe.model_name]
     hardware.set_seed(recipe.train.seed, recipe.train.deterministic)

@@ -7,7 +7,7 @@ Columns: `id,label,prediction,probability,steps,ponder_cost`, then `p_<class>` f
 import csv
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     Raises:
         AdaferError: if the file cannot be written.
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_header(predictions))
-    writer.writerows(_rows(predictions))
-    write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    write_bytes(path, csv_bytes([_header(predictions), *_rows(predictions)]))
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -75,6 +71,17 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise AdaferError(
             f"cannot write '{path}' ({why}); free space or choose another folder"
         ) from None
+
+
+def csv_bytes(rows: Iterable[Sequence[Any]]) -> bytes:
+    """Return rows as CSV, lines ended by a line feed; names that are no text keep their bytes."""
+    lines = []
+    for row in rows:
+        line = io.StringIO(newline="")
+        # The writer quotes a carriage return only where it ends its lines with one.
+        csv.writer(line, lineterminator="\r\n").writerow(row)
+        lines.append(line.getvalue()[:-2] + "\n")
+    return "".join(lines).encode("utf-8", "surrogateescape")
 
 
 def as_text(cell: str) -> str:

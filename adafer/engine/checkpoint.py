@@ -85,9 +85,9 @@ def restore(
     _refuse(
         place_of_save, {name: text for name, text in changed.items() if name not in allow_changed}
     )
+    _refuse(place_of_save, _misfits(state, tensors))
     phase = min(facts["counters"]["phase"], len(phases) - 1)
     state.enter(phases, phase)
-    _refuse(place_of_save, _misfits(state, tensors))
     _load(state, tensors)
     _load_facts(state, facts, warn)
     state.phase = phase

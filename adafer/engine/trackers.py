@@ -13,6 +13,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
@@ -64,8 +65,21 @@ def open_tracker(name: str, facts: RunFacts, say: Say = print) -> Writer | None:
     try:
         return TRACKERS[name](facts, say)
     except ImportError:
-        message = f"--track {name} needs its package; install it with: pip install 'adafer[{name}]'"
-        raise WordsError(message) from None
+        raise WordsError(_not_installed(name)) from None
+
+
+def require_tracker(name: str) -> None:
+    """Refuse a tracker whose package is not installed, before anything is written.
+
+    Raises:
+        WordsError: with the command that installs it.
+    """
+    if name in TRACKERS and find_spec(name) is None:
+        raise WordsError(_not_installed(name))
+
+
+def _not_installed(name: str) -> str:
+    return f"--track {name} needs its package; install it with: pip install 'adafer[{name}]'"
 
 
 class _Guarded:

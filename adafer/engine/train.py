@@ -197,7 +197,8 @@ class _Stepper:
         """Add this batch's gradient, weighted by its share of the step's faces."""
         state, epoch = self.state, self.state.epoch
         progress = self.schedule.progress(epoch, state.batch)
-        torch.manual_seed(hardware.step_seed(self.train.seed, epoch, number))
+        seed = hardware.step_seed(self.train.seed, epoch, number)
+        hardware.seed_device(state.device, seed)
         batch = to_device(batch, state.device)
         if self.prepare is not None:
             batch = self.prepare(batch)

@@ -30,17 +30,17 @@ def recipe(context: Context) -> Section | None:
         part = found.get(name)
         if name == "phases" and isinstance(part, Sequence):
             for i, phase in enumerate(part, 1):
-                groups.append((f"Phase {i}" if len(part) > 1 else "Phase", _pairs(phase)))
+                groups.append((f"Phase {i}" if len(part) > 1 else "Phase", _settings(phase)))
         elif isinstance(part, Mapping):
             kind = found.get(f"{name}_name")
             title = {"train": "Training"}.get(name, opening(name))
-            groups.append((f"{title}: {kind}" if kind else title, _pairs(part)))
+            groups.append((f"{title}: {kind}" if kind else title, _settings(part)))
     summary = str(found.get("summary") or "").strip().rstrip(".")
     reading = f"{found.get('name', 'recipe')}: {summary}." if summary else "The settings."
     return Section(
         title="The recipe",
         reading=f"{reading} recipe.yaml in the run folder repeats it.",
-        blocks=(Facts(groups=tuple(group for group in groups if group[1])),),
+        blocks=(Facts(groups=tuple(group for group in groups if group[1]), typed=True),),
     )
 
 
@@ -81,8 +81,8 @@ def limits(context: Context) -> Section:
         ),
         (
             "Groups of people.",
-            "The data says nothing about age, gender or origin, so differences between groups "
-            "are not measured here. They are known to exist.",
+            "No age, gender or origin enters these figures, so differences between groups are "
+            "not measured. They are known to exist.",
         ),
         (
             "Uncertainty.",
@@ -120,6 +120,13 @@ def limits(context: Context) -> Section:
         reading=f"{count(scores.n, 'face')} of one data set, one trained model, one seed.",
         blocks=(Points(points=tuple(points)),),
     )
+
+
+def _settings(values: Any) -> Pairs:
+    """Names as flags and files spell them."""
+    if not isinstance(values, Mapping):
+        return ()
+    return tuple((str(key), _shown(value)) for key, value in values.items())
 
 
 def _pairs(values: Any) -> Pairs:

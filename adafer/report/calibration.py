@@ -47,6 +47,7 @@ def calibration(context: Context) -> Section:
             Chart(
                 title="Faces at each confidence",
                 svg=_counts(bins),
+                legend=(("faces in the bin", "second"),),
                 caption="Where few faces stand, the bar on the other chart says little.",
             ),
             _table(filled),

@@ -34,13 +34,13 @@ def axes(height: float = HEIGHT) -> Axes:
     drawn: Axes = figure.add_axes((left, below, 0.985 - left, 1 - below - 0.12 / height))
     drawn.set_axisbelow(True)
     drawn.grid(axis="y", color=LINE, linewidth=0.8)
-    drawn.tick_params(length=0, labelsize=9.5, labelcolor=MUTED, pad=5)
+    drawn.tick_params(length=0, labelsize=10, labelcolor=MUTED, pad=5)
     for side in ("top", "left", "right"):
         drawn.spines[side].set_visible(False)
     drawn.spines["bottom"].set_color(MUTED)
     drawn.spines["bottom"].set_linewidth(0.8)
-    drawn.xaxis.label.set(color=MUTED, fontsize=9.5)
-    drawn.yaxis.label.set(color=MUTED, fontsize=9.5)
+    drawn.xaxis.label.set(color=MUTED, fontsize=10)
+    drawn.yaxis.label.set(color=MUTED, fontsize=10)
     return drawn
 
 

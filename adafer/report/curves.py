@@ -12,18 +12,19 @@ from adafer.report.wording import count, duration, number, percent
 
 Rows = Sequence[Mapping[str, Any]]
 
+RATE = "Learning rate × 1000"
 LINES = (
     ("Loss", (("train_loss", "training"), ("val_loss", "validation"))),
     (
         "Accuracy and F1",
         (
-            ("train_acc", "training accuracy"),
-            ("val_acc", "validation accuracy"),
+            ("train_acc", "training"),
+            ("val_acc", "validation"),
             ("val_macro_f1", "validation macro F1"),
         ),
     ),
     ("Mean steps", (("mean_steps", "steps"), ("ponder_cost", "ponder cost"))),
-    ("Learning rate", (("lr_head", "head"), ("lr_backbone", "backbone"))),
+    (RATE, (("lr_head", "head"), ("lr_backbone", "backbone"))),
 )
 COLOURS = (FIRST, SECOND, THIRD)
 
@@ -76,7 +77,7 @@ def _chart(
     epochs = _epochs(rows)
     values = {name: column(rows, name) for name, _ in lines}
     shown = [(name, words) for name, words in lines if not all(map(math.isnan, values[name]))]
-    if len(shown) == 2 and title == "Learning rate" and values[shown[0][0]] == values[shown[1][0]]:
+    if len(shown) == 2 and title == RATE and values[shown[0][0]] == values[shown[1][0]]:
         shown = [(shown[0][0], "every stage")]
     if not shown:
         return None
@@ -85,9 +86,10 @@ def _chart(
     for colour, (name, _) in zip(COLOURS, shown, strict=False):
         drawn.plot(epochs, values[name], color=colour, linewidth=1.8, marker=marker, markersize=4)
     drawn.set(xlabel="epoch", xlim=(epochs[0] - 0.4, epochs[-1] + 0.4))
-    drawn.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    drawn.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     drawn.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    drawn.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    scale = 1000 if title == RATE else 1
+    drawn.yaxis.set_major_formatter(lambda value, _: f"{scale * value:g}")
     if title.startswith("Accuracy"):
         drawn.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     phases = [row.get("phase") for row in rows]

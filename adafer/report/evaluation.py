@@ -1,7 +1,5 @@
 """The folder of one evaluation: figures, predictions, per-class table, confusion matrix."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Any
 
 from adafer.metrics import Scores
 from adafer.predictions import Predictions
-from adafer.predictions_file import as_text, write_bytes, write_predictions
+from adafer.predictions_file import as_text, csv_bytes, write_bytes, write_predictions
 from adafer.report.confusion import confusion_png
 
 
@@ -21,8 +19,8 @@ def write_evaluation(folder: Path, predictions: Predictions, scores: Scores) -> 
     """
     figures = json.dumps(scores.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_predictions(folder / "predictions.csv", predictions)
-    write_bytes(folder / "per_class.csv", _csv(_per_class(scores)))
-    write_bytes(folder / "confusion_matrix.csv", _csv(_confusion(scores)))
+    write_bytes(folder / "per_class.csv", csv_bytes(_per_class(scores)))
+    write_bytes(folder / "confusion_matrix.csv", csv_bytes(_confusion(scores)))
     write_bytes(folder / "confusion_matrix.png", confusion_png(scores))
     # Last, so that a folder with figures holds everything else too.
     write_bytes(folder / "metrics.json", figures.encode("utf-8", "surrogateescape"))
@@ -49,9 +47,3 @@ def _confusion(scores: Scores) -> Iterable[Sequence[Any]]:
     yield ("label", *names)
     for name, row in zip(names, scores.confusion.tolist(), strict=True):
         yield (name, *row)
-
-
-def _csv(rows: Iterable[Sequence[Any]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode("utf-8", "surrogateescape")

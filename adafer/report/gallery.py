@@ -55,7 +55,9 @@ def mistakes(context: Context) -> Section:
     wrong = np.flatnonzero(predictions.predicted != predictions.labels)
     title = "Its surest mistakes"
     if not len(wrong):
-        return Section(title=title, reading=f"None: all {count(len(predictions), 'face')} agree.")
+        return Section(
+            title=title, reading="There are none: every face is named as it is labelled."
+        )
     confidence = predictions.probabilities[wrong].max(1)
     chosen = wrong[np.argsort(-confidence, kind="stable")][:MOST]
     sure = int((confidence > 0.9).sum())
@@ -72,13 +74,17 @@ def mistakes(context: Context) -> Section:
 def staircase(context: Context, most: int = 10) -> Gallery | None:
     """One rightly named face for each number of steps: the adaptive model in one picture.
 
-    A number of steps that no such face took keeps its place, empty.
+    A number of steps that no such face took keeps its place, empty. Where T is larger than `most`,
+    the row goes from the fewest to the most steps that were taken.
     """
     steps, predictions = context.predictions.steps, context.predictions
     if steps is None or context.faces is None or context.longest < 2:
         return None
     right = predictions.predicted == predictions.labels
-    places = np.unique(np.linspace(1, context.longest, min(most, context.longest)).round())
+    first, last = 1, context.longest
+    if last > most:
+        first, last = int(steps.min()), int(steps.max())
+    places = np.unique(np.linspace(first, last, most).round())
     faces, used = list[Face](), set[int]()
     for step in places.astype(int):
         here = np.flatnonzero((steps == step) & right)

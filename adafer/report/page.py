@@ -86,7 +86,7 @@ def _lead(context: Context) -> str:
     where = "it was trained on" if context.split == "train" else "it was not trained on"
     lead = (
         f"Of {count(scores.n, 'face')} {where}, the model names {percent(scores.accuracy)} as "
-        "the annotators did"
+        "they are labelled"
     )
     if scores.mean_steps is None:
         return f"{lead}."
@@ -129,7 +129,7 @@ def _figure(
     """Return one large figure with its interval, also as places on a scale from 0 to 100."""
     low, high = context.scores.intervals.get(key, (place, place))
     form = number if key == "mean_steps" else percent
-    note = f"95 % interval {form(low)} to {form(high)}" if low < high else "no interval"
+    note = f"95 % interval {form(low)} to {form(high)}" if low < high else "every resample agrees"
     return {
         "figure": Figure(name=name, value=value, note=note),
         "low": round(100 * low / full, 2),

@@ -63,8 +63,11 @@ def _reading(context: Context) -> str:
         )
     reading += "."
     if absent:
-        verb = "has" if len(absent) == 1 else "have"
-        reading += f" {opening(listed(absent))} {verb} no face in this split."
+        verbs = ("has", "counts") if len(absent) == 1 else ("have", "count")
+        reading += (
+            f" {opening(listed(absent))} {verbs[0]} no face in this split and {verbs[1]} as 0 in "
+            "the mean over emotions."
+        )
     missed = [item.name for item in present if not item.predicted]
     if missed:
         reading += f" The model never answers {listed(missed)}."

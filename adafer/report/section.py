@@ -29,6 +29,9 @@ class Context:
     notes: tuple[str, ...] = ()  # sentences about the data, its protocol first
     max_steps: int | None = None  # T, where it was changed after training
 
+    def __post_init__(self) -> None:
+        assert self.faces is None or len(self.faces) == len(self.predictions)
+
     @property
     def longest(self) -> int:
         """T, the most steps a face could have taken; 0 for a model without steps."""
@@ -163,10 +166,11 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """Names and values under headings."""
+    """Names and values under headings; `typed` names are words that a person types."""
 
     kind: ClassVar[str] = "facts"
     groups: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    typed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

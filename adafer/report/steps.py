@@ -54,7 +54,7 @@ def _histogram(context: Context) -> Chart:
     places = range(1, len(counts) + 1)
     drawn.bar(places, counts, width=0.72, color=FIRST, alpha=0.9)
     drawn.set(xlim=(0.4, len(counts) + 0.6), xlabel="steps taken")
-    drawn.xaxis.set_major_locator(MaxNLocator(12, integer=True))
+    drawn.xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     drawn.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     drawn.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     mean = context.scores.mean_steps
@@ -81,7 +81,7 @@ def _by_depth(scores: Scores) -> Chart:
         ylim=(max(0.0, low - margin), min(1.01, high + margin)),
         xlabel="steps, the same for every face",
     )
-    drawn.xaxis.set_major_locator(MaxNLocator(12, integer=True))
+    drawn.xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     drawn.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     drawn.yaxis.set_major_formatter(
         PercentFormatter(1, decimals=_decimals(high - low), symbol=" %")

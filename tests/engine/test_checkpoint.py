@@ -153,7 +153,7 @@ def test_no_good_save_is_an_error(saved: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(saved, tmp_path / "state"))
     for place in vault.saved_folders(folder):
         break_file(place, "model.safetensors", "changed")
-    with pytest.raises(AdaferError, match="every save under .* is damaged"):
+    with pytest.raises(AdaferError, match=r"every save under .* is damaged"):
         restore(folder)
     with pytest.raises(AdaferError, match="nothing was saved under"):
         restore(tmp_path / "elsewhere")
