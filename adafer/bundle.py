@@ -67,45 +67,31 @@ def save_bundle(
     Raises:
         AdaferError: if a weight is not finite, the folder holds another model or cannot be written.
     """
-    weights_folder = folder / "weights"
-    tensors = _tensors(model)
+    described = {
+        "recipe": recipe,
+        "class_names": list(class_names),
+        "preprocessing": preprocessing.to_json(),
+    }
     header = {
         "format": "pt",
         "adafer": adafer.__version__,
         "model_name": str(recipe["model_name"]),
         "class_names": json.dumps(list(class_names), ensure_ascii=False),
     }
-    data = safe_tensors.save(tensors, metadata=header)
-    facts = dict(facts)
-    history = facts.pop("history", None)
-    described = {
-        "recipe": recipe,
-        "class_names": list(class_names),
-        "preprocessing": preprocessing.to_json(),
-    }
-    path = weights_folder / f"{which}.safetensors"
+    data = safetensors.torch.save(_tensors(model), metadata=header)
+    path = folder / "weights" / f"{which}.safetensors"
+    config_path = path.with_name(CONFIG)
     try:
-        weights_folder.mkdir(parents=True, exist_ok=True)
-        config = _config_to_extend(weights_folder / CONFIG, described)
-        replaced = _entry_on_disk(config, path)
-        digest = hashlib.sha256(data).hexdigest()
-        entry = {"file": path.name, "sha256": digest, **facts}
-        if replaced:
-            entry["replaces"] = replaced
-        config = {
-            "adafer": adafer.__version__,
-            **described,
-            "files": {**config["files"], which: entry},
-            "history": config["history"] if history is None else history,
-        }
-        leading = config["files"].get("best", entry)
-        config |= {key: leading.get(key) for key in ("epoch", "metric")}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        config = _extended(_config_to_extend(config_path, described), path, data, facts)
+        text = json.dumps(
+            _finite(config | described), indent=1, ensure_ascii=False, allow_nan=False
+        )
         part = _written(path, data)
-        text = json.dumps(_finite(config), indent=1, ensure_ascii=False, allow_nan=False)
-        os.replace(_written(weights_folder / CONFIG, text.encode()), weights_folder / CONFIG)
-        _sync_folder(weights_folder)
+        os.replace(_written(config_path, text.encode()), config_path)
+        _sync_folder(path.parent)
         os.replace(part, path)
-        _sync_folder(weights_folder)
+        _sync_folder(path.parent)
     except OSError as error:
         why = error.strerror or error
         raise AdaferError(f"cannot write {path} ({why}); free space or choose --runs") from None
@@ -198,13 +184,35 @@ def _config_to_extend(path: Path, described: Mapping[str, Any]) -> dict[str, Any
     return config
 
 
+def _extended(
+    config: Mapping[str, Any], path: Path, data: bytes, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a config that tells of these new bytes and of the file that they will replace."""
+    told = {key: value for key, value in facts.items() if key != "history"}
+    entry = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), **told}
+    if replaced := _entry_on_disk(config, path):
+        entry["replaces"] = replaced
+    files = {**config["files"], path.stem: entry}
+    leading = files.get("best", entry)
+    return {
+        "adafer": adafer.__version__,
+        **{key: leading.get(key) for key in ("epoch", "metric", "value")},
+        "files": files,
+        "history": facts.get("history", config["history"]),
+    }
+
+
 def _written(path: Path, data: bytes) -> Path:
     """Write bytes beside a path, down to the disk, and return where."""
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with part.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
     return part
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from adafer.errors import DataError
 from adafer.predictions import Predictions
@@ -101,9 +100,8 @@ def score(predictions: Predictions, *, bootstrap: int = 1000, seed: int = 0) -> 
         DataError: on an empty table, a label out of range, or rows that are no probabilities.
     """
     check(predictions)
-    labels, classes = predictions.labels, len(predictions.class_names)
-    matrix = confusion_matrix(labels, predictions.predicted, labels=np.arange(classes))
-    matrix = matrix.astype(np.int64)
+    labels = predictions.labels
+    matrix = confusion_matrix(predictions)
     headline: dict[str, Any] = {
         name: float(values[0]) for name, values in _headline(matrix[None]).items()
     }
@@ -125,6 +123,13 @@ def score(predictions: Predictions, *, bootstrap: int = 1000, seed: int = 0) -> 
         intervals=_intervals(predictions, matrix, bootstrap, np.random.default_rng(seed)),
         **_step_figures(predictions),
     )
+
+
+def confusion_matrix(predictions: Predictions) -> Counts:
+    """Faces by true and predicted class (C, C)."""
+    classes = len(predictions.class_names)
+    cells = predictions.labels * classes + predictions.predicted
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes).astype(np.int64)
 
 
 def check(predictions: Predictions) -> None:
@@ -275,13 +280,9 @@ def _intervals(
 
 
 def _per_class(predictions: Predictions, matrix: Counts) -> tuple[ClassScore, ...]:
-    precision, recall, f1, support = precision_recall_fscore_support(
-        predictions.labels,
-        predictions.predicted,
-        labels=np.arange(len(matrix)),
-        zero_division=0,
-    )
-    predicted = matrix.sum(0)
+    hits, support, predicted = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+    precision, recall = hits / np.maximum(predicted, 1), hits / np.maximum(support, 1)
+    f1 = 2 * hits / np.maximum(support + predicted, 1)
     return tuple(
         ClassScore(
             name=name,

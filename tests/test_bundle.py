@@ -136,9 +136,17 @@ def test_loading_leaves_the_callers_random_numbers_alone(tmp_path: Path) -> None
     assert torch.equal(torch.rand(4), expected)
 
 
+class Compiled(nn.Module):
+    """What torch.compile does to the names of a module's parameters."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self._orig_mod = model
+
+
 def test_a_compiled_model_is_saved_under_its_own_names(tmp_path: Path) -> None:
     model = trained.module()
-    save(tmp_path, model=torch.compile(model))  # type: ignore[arg-type]
+    save(tmp_path, model=Compiled(model))
     assert load_bundle(tmp_path).model.state_dict().keys() == model.state_dict().keys()
 
 
@@ -190,6 +198,7 @@ def test_a_full_disk_keeps_the_model_before(
         with pytest.raises(AdaferError, match="No space left"):
             save(tmp_path, model=shifted(1.0), facts={"epoch": 2})
     assert load_bundle(tmp_path).facts["epoch"] == 1
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_any_flipped_bit_and_any_cut_is_found(tmp_path: Path) -> None:
@@ -265,7 +274,7 @@ def test_another_class_list_is_refused(names: tuple[Any, ...], part: str, tmp_pa
     ("field", "value", "part"),
     [
         ("channels", "16", "channels is '16'"),
-        ("channels", 10**9, "is (16, 16, 3, 3)"),  # refused before any memory is asked for
+        ("channels", 8 * 10**6, "is (16, 16, 3, 3)"),  # refused before any memory is asked for
         ("channels", 12, "cannot be built"),
         ("channels", -8, "cannot be built"),
         ("max_steps", True, "max_steps is True"),

@@ -222,10 +222,19 @@ def _write(report: ExportReport, data: bytes) -> None:
     records[report.path.name] = report.to_json()
     text = json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False)
     parts = {report.path: data, record: text.encode()}
-    for path, content in parts.items():
-        with path.with_name(path.name + ".part").open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-    for path in parts:
-        os.replace(path.with_name(path.name + ".part"), path)
+    try:
+        for path, content in parts.items():
+            with _beside(path).open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+        for path in parts:
+            os.replace(_beside(path), path)
+    except OSError:
+        for path in parts:
+            _beside(path).unlink(missing_ok=True)
+        raise
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + ".part")

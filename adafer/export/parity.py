@@ -68,9 +68,9 @@ def compared(module: nn.Module, data: bytes, faces: Tensor) -> Parity:
         ours, near = _by_torch(module, images)
         pairs.append((ours, _by_onnx(session, images)))
         boundaries.append(near)
+    _refuse_unmoved(module, session, faces[: len(faces) // 2], faces[len(faces) // 2 :])
     parity = _parity(pairs, boundaries)
     _refuse_differences(parity)
-    _refuse_unmoved(module, session, faces[: len(faces) // 2], faces[len(faces) // 2 :])
     return parity
 
 

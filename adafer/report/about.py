@@ -1,7 +1,7 @@
 """What was run, on what, and what may not be read into it."""
 
-import json
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from adafer.report.section import Context, Facts, Points, Section
@@ -49,16 +49,16 @@ def run(context: Context) -> Section | None:
     facts = context.run
     if not facts:
         return None
-    plain = {key: value for key, value in facts.items() if not isinstance(value, Mapping)}
-    nested = {key: value for key, value in facts.items() if isinstance(value, Mapping)}
-    groups = [
-        ("Run", _pairs(plain)),
-        *((_words(key), _pairs(part)) for key, part in nested.items()),
-    ]
+    command = facts.get("command")
+    if isinstance(command, Sequence) and not isinstance(command, str):
+        facts = {**facts, "command": shlex.join(map(str, command))}
     return Section(
         title="The run",
-        reading="What it takes to get the same numbers again, as run.json keeps it.",
-        blocks=(Facts(groups=tuple(group for group in groups if group[1])),),
+        reading=(
+            "What it takes to get the same numbers again, as run.json keeps it. "
+            f"{_test_uses(facts.get('test_uses'))}"
+        ),
+        blocks=(Facts(groups=tuple(_groups("Run", facts))),),
     )
 
 
@@ -122,6 +122,24 @@ def limits(context: Context) -> Section:
     )
 
 
+def _groups(title: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Pairs]]:
+    """Single values under the title, then each mapping in it under a title of its own."""
+    single = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+    if single:
+        yield title, _pairs(single)
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            name = _words(key) if title == "Run" else f"{title}: {_words(key).lower()}"
+            yield from _groups(name, value)
+
+
+def _test_uses(uses: Any) -> str:
+    times = uses if isinstance(uses, int) else len(uses) if isinstance(uses, Sequence) else 0
+    if times == 0:
+        return "The test split has not been looked at."
+    return f"The test split has been looked at {'once' if times == 1 else count(times, 'time')}."
+
+
 def _settings(values: Any) -> Pairs:
     """Names as flags and files spell them."""
     if not isinstance(values, Mapping):
@@ -129,9 +147,7 @@ def _settings(values: Any) -> Pairs:
     return tuple((str(key), _shown(value)) for key, value in values.items())
 
 
-def _pairs(values: Any) -> Pairs:
-    if not isinstance(values, Mapping):
-        return ()
+def _pairs(values: Mapping[str, Any]) -> Pairs:
     return tuple((_words(key), _shown(value)) for key, value in values.items())
 
 
@@ -151,4 +167,8 @@ def _shown(value: Any) -> str:
         return str(value)
     if isinstance(value, Sequence) and all(isinstance(item, str | int | float) for item in value):
         return ", ".join(map(_shown, value))
-    return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_words(key).lower()} {_shown(item)}" for key, item in value.items())
+    if isinstance(value, Sequence):
+        return "; ".join(map(_shown, value))
+    return str(value)

@@ -51,7 +51,7 @@ def confusion_png(scores: Scores) -> bytes:
     FigureCanvasAgg(figure)
     drawn = figure.add_subplot()
     shares = scores.confusion / np.maximum(scores.confusion.sum(1, keepdims=True), 1)
-    drawn.imshow(shares, cmap=RAMP, vmin=0, vmax=1)
+    drawn.imshow(shares**0.5, cmap=RAMP, vmin=0, vmax=1)
     drawn.set_xticks(range(classes), names, rotation=45, ha="right", rotation_mode="anchor")
     drawn.set_yticks(range(classes), names)
     for text in (*drawn.get_xticklabels(), *drawn.get_yticklabels()):
@@ -63,7 +63,7 @@ def confusion_png(scores: Scores) -> bytes:
     drawn.set(xlabel="predicted", ylabel="labelled")
     drawn.spines[:].set_visible(False)
     for i, j in np.ndindex(classes, classes):
-        colour = "white" if shares[i, j] > 0.6 else "#17181c"
+        colour = "white" if shares[i, j] ** 0.5 > 0.7 else "#17181c"
         words = f"{100 * shares[i, j]:.0f} %\n{scores.confusion[i, j]:,}"
         size = 8 if classes <= 12 else 6
         drawn.text(j, i, words, ha="center", va="center", fontsize=size, color=colour)

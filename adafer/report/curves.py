@@ -26,6 +26,9 @@ LINES = (
     ("Mean steps", (("mean_steps", "steps"), ("ponder_cost", "ponder cost"))),
     (RATE, (("lr_head", "head"), ("lr_backbone", "backbone"))),
 )
+CAPTIONS = {
+    "Loss": "Training: every term, on varied faces. Validation: cross-entropy on faces as they are."
+}
 COLOURS = (FIRST, SECOND, THIRD)
 
 
@@ -97,7 +100,8 @@ def _chart(
         (epochs[i] + epochs[i + 1]) / 2 for i in range(len(rows) - 1) if phases[i] != phases[i + 1]
     ]
     marks(drawn, None if best is None else epochs[best], borders)
-    ends = [f"{words} ends at {values[name][-1]:.4g}" for name, words in shown]
+    last = {name: [v for v in values[name] if not math.isnan(v)][-1] for name, _ in shown}
+    ends = [f"{words} ends at {last[name]:.4g}" for name, words in shown]
     return Chart(
         title=title,
         svg=svg(drawn, title, f"{title} over {len(rows)} epochs: {', '.join(ends)}."),
@@ -105,6 +109,7 @@ def _chart(
             (words, COLOUR_NAMES[colour])
             for colour, (_, words) in zip(COLOURS, shown, strict=False)
         ),
+        caption=CAPTIONS.get(title, ""),
     )
 
 

@@ -17,6 +17,10 @@ from tiny_training import PHASES, TRAIN, MemoryBatches, TinyModel, cross_entropy
 from adafer.engine import checkpoint, vault
 from adafer.engine.train import State, fit
 from adafer.errors import AdaferError, MachineError
+from adafer.losses import LOSSES
+from adafer.models import MODELS
+from adafer.settings.model import RecursiveSettings
+from adafer.settings.training import PhaseSettings
 
 IDENTITY = {"class_names": ("sad", "glad", "mad"), "img_size": 48, "data": {"train": "abc"}}
 
@@ -288,3 +292,30 @@ def test_weights_that_are_shared_can_be_saved(tmp_path: Path) -> None:
     torch.nn.init.zeros_(again.model.head.weight)
     checkpoint.restore(again, tmp_path, IDENTITY, PHASES)
     assert digests(again) == digests(state)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_recursive_model_resumes_to_the_bit(tmp_path: Path, precision: str) -> None:
+    settings = dataclasses.replace(TRAIN, precision=precision)
+    phases = (PhaseSettings(epochs=2, lr=1e-2),)
+    loss = LOSSES["ponder"][1]()
+
+    def start() -> State:
+        torch.manual_seed(0)
+        shape = RecursiveSettings(max_steps=3, channels=16, stem_channels=8)
+        return State.create(MODELS["recursive"][1](shape, 3), settings, phases)
+
+    def train(state: State, until: int = 100) -> State:
+        batches = MemoryBatches()
+        for record in fit(state, loss, batches, phases, settings, stop=lambda: state.step >= until):
+            if record.finished:
+                state.history.append({"loss": record.train_loss, "cost": record.ponder_cost})
+        return state
+
+    unbroken = train(start())
+    checkpoint.save(train(start(), until=3), tmp_path, IDENTITY)
+    resumed = start()
+    checkpoint.restore(resumed, tmp_path, IDENTITY, phases)
+    assert (resumed.step, resumed.batch) == (3, 6)
+    assert digests(train(resumed)) == digests(unbroken)
+    assert len(resumed.history) == 2

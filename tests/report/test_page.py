@@ -78,6 +78,8 @@ def test_every_shape_of_data_gives_a_whole_page(make):
         page = page_of(context)
         words = " ".join(page.words)
         assert not re.search(r"\b(nan|None|inf)\b", words), name
+        spoken = " ".join(value or "" for _, attrs in page.tags for value in attrs.values())
+        assert not re.search(r"\b(nan|None|inf)\b", spoken), name
         names = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
         assert len(names) == len(set(names)), name
         for attrs in page.all("a"):

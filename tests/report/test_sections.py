@@ -214,3 +214,34 @@ def test_limits_say_which_faces_were_used_to_choose(make):
         key for key in about(split="test") if key.endswith("faces.") and key != "Few faces."
     ]
     assert about(notes=("FER+: a vote of 1 counts as 0.",))["Data."].startswith("FER+")
+
+
+@pytest.mark.parametrize(
+    ("uses", "words"),
+    [
+        (None, "has not been looked at"),
+        ([], "has not been looked at"),
+        ([{"time": "2026-05-01", "n": 9}], "has been looked at once"),
+        (2, "has been looked at 2 times"),
+    ],
+)
+def test_the_run_says_how_often_the_test_split_was_used(make, uses, words):
+    section = REPORTS["run"](make(run={"test_uses": uses, "versions": {"torch": "2.7"}}))
+    assert words in section.reading
+    groups = dict(section.blocks[0].groups)
+    assert groups["Versions"] == (("Torch", "2.7"),)
+    if uses and isinstance(uses, list):
+        assert groups["Run"] == (("Test uses", "time 2026-05-01, n 9"),)
+
+
+def test_nested_facts_get_headings_and_the_command_can_be_typed(make):
+    facts = {
+        "command": ["adafer", "train", "--data", "my faces"],
+        "data": {"source": "toy", "left_out": {}, "hashes": {"train": "ab"}},
+    }
+    groups = REPORTS["run"](make(run=facts)).blocks[0].groups
+    assert groups == (
+        ("Run", (("Command", "adafer train --data 'my faces'"),)),
+        ("Data", (("Source", "toy"),)),
+        ("Data: hashes", (("Train", "ab"),)),
+    )

@@ -1,0 +1,290 @@
+"""The exported file: what it holds, what it says of itself, and what is never left behind."""
+
+import hashlib
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+import trained
+
+import adafer.export.onnx as exporting
+from adafer.bundle import load_bundle
+from adafer.errors import AdaferError, WordsError
+from adafer.export.metadata import RESPONSIBLE_USE
+from adafer.export.onnx import ExportReport, export_onnx
+from adafer.export.parity import BATCHES, compared, trial_faces
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained.run_folder(tmp_path_factory.mktemp("runs") / "first")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose model is the quickest to export."""
+    return trained.run_folder(tmp_path_factory.mktemp("runs") / "plain", "tinyvgg")
+
+
+@pytest.fixture(scope="module")
+def report(run: Path) -> ExportReport:
+    return export_onnx(run)
+
+
+def session(path: Path) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def parts_left(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_the_file_lies_in_the_run_with_its_record(run: Path, report: ExportReport) -> None:
+    assert report.path == run / "export" / "model.onnx"
+    assert sorted(path.name for path in (run / "export").iterdir()) == ["model.onnx", "parity.json"]
+    data = report.path.read_bytes()
+    record = json.loads((run / "export" / "parity.json").read_text())["model.onnx"]
+    assert record["sha256"] == report.sha256 == hashlib.sha256(data).hexdigest()
+    assert record["size"] == len(data)
+    assert record["parity"]["faces"] == sum(BATCHES) == 44
+    assert record["parity"]["logit_difference"] <= 1e-4
+    assert record == json.loads(json.dumps(report.to_json()))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 17])
+def test_any_batch_gets_every_output_that_pytorch_gives(
+    run: Path, report: ExportReport, batch: int
+) -> None:
+    faces = trained.inputs(batch)
+    model = load_bundle(run).model
+    model.full_depth = True  # type: ignore[assignment]
+    with torch.no_grad():
+        output = model(faces)
+    opened = session(report.path)
+    assert [(i.name, i.type, i.shape) for i in opened.get_inputs()] == [
+        ("images", "tensor(float)", ["batch", 3, trained.SIDE, trained.SIDE])
+    ]
+    names = [found.name for found in opened.get_outputs()]
+    assert names == ["probabilities", "logits", "steps", "ponder_cost", "step_logits"]
+    found = dict(zip(names, opened.run(None, {"images": faces.numpy()}), strict=True))
+    assert np.abs(found["logits"] - output.logits.numpy()).max() <= 1e-4
+    assert np.abs(found["probabilities"] - output.logits.softmax(1).numpy()).max() <= 1e-5
+    assert found["steps"].dtype == np.int64
+    assert np.array_equal(found["steps"], output.steps.numpy())
+    assert np.abs(found["ponder_cost"] - output.ponder_cost.numpy()).max() <= 1e-4
+    assert found["step_logits"].shape == (4, batch, len(trained.NAMES))
+    assert np.abs(found["step_logits"] - output.step_logits.numpy()).max() <= 1e-4
+
+
+def test_the_file_says_what_it_needs_and_is_for(report: ExportReport) -> None:
+    model = onnx.load(report.path)
+    told = {entry.key: entry.value for entry in model.metadata_props}
+    assert told["adafer"] == adafer_version()
+    assert json.loads(told["class_names"]) == list(trained.NAMES)
+    assert json.loads(told["preprocessing"])["size"] == trained.SIDE
+    assert told["model_name"] == "recursive"
+    assert told["max_steps"] == "4"
+    assert told["verified"] == "true"
+    assert told["responsible_use"] == RESPONSIBLE_USE
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 20)]
+    onnx.checker.check_model(model, full_check=True)
+
+
+def adafer_version() -> str:
+    from adafer import __version__
+
+    return __version__
+
+
+def test_the_file_holds_all_weights_and_no_path_of_this_machine(report: ExportReport) -> None:
+    model = onnx.load(report.path, load_external_data=False)
+    assert not any(tensor.external_data for tensor in model.graph.initializer)
+    data = report.path.read_bytes()
+    for trace in (b"site-packages", b".py", str(Path.home()).encode() + b"/", b"stack_trace"):
+        assert trace not in data
+
+
+def test_a_full_disk_leaves_nothing(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(AdaferError, match="No space left"):
+        export_onnx(plain, tmp_path / "model.onnx")
+    assert parts_left(tmp_path) == []
+
+
+def test_another_depth_can_be_exported(run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "two.onnx"
+    report = export_onnx(load_bundle(run), path, steps=2)
+    assert report.path == path
+    assert report.max_steps == 2
+    faces = trained.inputs(6)
+    model = load_bundle(run).model
+    model.max_steps = 2  # type: ignore[assignment]
+    steps, logits = session(path).run(["steps", "step_logits"], {"images": faces.numpy()})
+    assert np.array_equal(steps, model(faces).steps.numpy())
+    assert logits.shape[0] == 2
+    assert load_bundle(run).model.max_steps == 4
+
+
+def test_two_exports_in_one_folder_keep_both_records(plain: Path, tmp_path: Path) -> None:
+    for name in ("a.onnx", "b.onnx"):
+        export_onnx(plain, tmp_path / name)
+    assert set(json.loads((tmp_path / "parity.json").read_text())) == {"a.onnx", "b.onnx"}
+
+
+def test_exporting_leaves_the_bundles_model_as_it_was(run: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(run)
+    before = bundle.model(trained.inputs(3)).logits
+    export_onnx(bundle, tmp_path / "one.onnx", steps=1)
+    assert not bundle.model.full_depth
+    assert torch.equal(bundle.model(trained.inputs(3)).logits, before)
+
+
+def test_the_console_stays_clean(
+    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = export_onnx(run, tmp_path / "one.onnx", steps=1)
+    told = capfd.readouterr()
+    assert told.out == told.err == ""
+    assert report.remarks == ()
+
+
+def test_the_report_reads_well(report: ExportReport) -> None:
+    first, second = str(report).splitlines()
+    assert first.startswith(str(report.path))
+    assert "opset 20, 4 steps" in first
+    assert "equal to PyTorch on 44 faces" in second
+
+
+# A file that computes something else is not kept --------------------------------------------------
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
+    """Change the graph after it was translated, as a wrong exporter would."""
+    plain = exporting._translated
+
+    def wrong(*given: Any) -> Any:
+        program, remarks = plain(*given)
+        change(program)
+        return program, remarks
+
+    monkeypatch.setattr(exporting, "_translated", wrong)
+
+
+def initializer(program: onnx.ModelProto, part: str) -> onnx.TensorProto:
+    return next(t for t in program.graph.initializer if part in t.name)
+
+
+def rewrite(tensor: onnx.TensorProto, values: Any) -> None:
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float32), tensor.name))
+
+
+def shift_bias(program: onnx.ModelProto) -> None:
+    tensor = initializer(program, "classifier.bias")
+    rewrite(tensor, onnx.numpy_helper.to_array(tensor) + np.float32(1e-3))
+
+
+def shift_threshold(program: onnx.ModelProto) -> None:
+    tensor = initializer(program, "halting.linear.bias")
+    rewrite(tensor, onnx.numpy_helper.to_array(tensor) + np.float32(0.3))
+
+
+def forget_the_input(program: onnx.ModelProto) -> None:
+    tensor = initializer(program, "stem.0.weight")
+    rewrite(tensor, np.zeros(tuple(tensor.dims)))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (shift_bias, "does not compute what PyTorch computes"),
+        (shift_threshold, "step counts differ"),
+        (forget_the_input, "ignores its input"),
+    ],
+)
+def test_a_graph_that_computes_something_else_is_refused_and_removed(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any, reason: str
+) -> None:
+    spoil(monkeypatch, change)
+    with pytest.raises(AdaferError, match=reason):
+        export_onnx(run, tmp_path / "model.onnx", steps=3)
+    assert parts_left(tmp_path) == []
+
+
+def test_a_failed_export_keeps_the_file_before(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.onnx"
+    export_onnx(plain, path)
+    before = {file: file.read_bytes() for file in parts_left(tmp_path)}
+    spoil(monkeypatch, shift_bias)
+    with pytest.raises(AdaferError):
+        export_onnx(plain, path)
+    assert {file: file.read_bytes() for file in parts_left(tmp_path)} == before
+
+
+def test_without_verification_the_file_says_so(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = export_onnx(plain, tmp_path / "model.onnx", verify=False)
+    assert report.parity is None
+    told = {entry.key: entry.value for entry in onnx.load(report.path).metadata_props}
+    assert told["verified"] == "false"
+    assert json.loads((tmp_path / "parity.json").read_text())["model.onnx"]["parity"] is None
+    assert "not compared" in str(report)
+
+
+def test_the_trial_faces_all_differ_and_hold_flat_ones() -> None:
+    faces = trial_faces(24).flatten(1)
+    assert float(torch.pdist(faces).min()) > 0.01
+    assert int((faces.std(1) == 0).sum()) == 11
+
+
+def test_a_face_at_the_threshold_is_counted_and_may_halt_a_step_apart(
+    run: Path, report: ExportReport
+) -> None:
+    model = load_bundle(run).model
+    model.full_depth = True  # type: ignore[assignment]
+    faces = trial_faces(trained.SIDE)
+    with torch.no_grad():
+        sums = model(faces).step_probs[0].double()
+    # epsilon so that one face lies exactly at the threshold after its first step
+    epsilon = 1 - float(sums[0])
+    model.settings = trained.SMALL["recursive"].__class__(  # type: ignore[assignment]
+        **vars(model.settings) | {"halt_epsilon": epsilon}
+    )
+    program, _ = exporting._translated(model, faces[:2])
+    parity = compared(model, program.SerializeToString(), faces)
+    assert parity.boundary_faces >= 1
+    assert parity.step_differences == 0
+
+
+@pytest.mark.parametrize("steps", [0, -1])
+def test_a_depth_below_one_is_refused(run: Path, tmp_path: Path, steps: int) -> None:
+    with pytest.raises(WordsError, match="--steps must be 1 or more"):
+        export_onnx(run, tmp_path / "model.onnx", steps=steps)
+    assert parts_left(tmp_path) == []
+
+
+def test_a_model_without_steps_has_no_depth_to_choose(plain: Path) -> None:
+    with pytest.raises(WordsError, match="takes no steps"):
+        export_onnx(plain, steps=2)
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(plain: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AdaferError, match=r"cannot write .* --output"):
+        export_onnx(plain, tmp_path / "file" / "model.onnx")
