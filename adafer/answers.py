@@ -5,8 +5,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from adafer.errors import AdaferError
-
 
 def print_answers(
     model: Path, pictures: Sequence[str], *, max_steps: int | None, as_json: bool
@@ -15,24 +13,20 @@ def print_answers(
 
     Returns 3 if any picture could not be read, else 0.
     """
-    from adafer.predictor import load
+    from adafer.predictor import Failure, load
 
     predictor = load(model)
     failed = 0
-    for source in pictures:
-        try:
-            answers = predictor.predict(Path(source), max_steps=max_steps)
-        except AdaferError as error:
-            print(f"adafer: {error}", file=sys.stderr)
+    for answer in predictor.stream(map(Path, pictures), max_steps=max_steps):
+        if isinstance(answer, Failure):
+            print(f"adafer: {answer.error}", file=sys.stderr)
             failed += 1
-            continue
-        for answer in answers:
-            if as_json:
-                print(json.dumps(answer.to_json(), ensure_ascii=False, allow_nan=False))
-            else:
-                steps = "" if answer.steps is None else f"  {answer.steps} steps"
-                sure = "  (low confidence)" if answer.low_confidence else ""
-                print(f"{answer.source}  {answer.label} {answer.probability:.1%}{steps}{sure}")
+        elif as_json:
+            print(json.dumps(answer.to_json(), ensure_ascii=False, allow_nan=False))
+        else:
+            steps = "" if answer.steps is None else f"  {answer.steps} steps"
+            sure = "  (low confidence)" if answer.low_confidence else ""
+            print(f"{answer.source}  {answer.label} {answer.probability:.1%}{steps}{sure}")
     return 3 if failed else 0
 
 

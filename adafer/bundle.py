@@ -24,7 +24,6 @@ from adafer.image import Preprocessing
 from adafer.models import MODELS
 
 CONFIG = "config.json"
-WHICH = ("best", "last")
 PICKLE_SUFFIXES = frozenset({".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin", ".joblib", ".npy"})
 _PICKLE_STARTS = (b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b", b"\x93NUMPY")
 _LONGEST_LIST = 4  # differences that one sentence names
@@ -78,7 +77,7 @@ def save_bundle(
         "model_name": str(recipe["model_name"]),
         "class_names": json.dumps(list(class_names), ensure_ascii=False),
     }
-    data = safetensors.torch.save(_tensors(model), metadata=header)
+    data = safe_tensors.save(_tensors(model), metadata=header)
     path = folder / "weights" / f"{which}.safetensors"
     config_path = path.with_name(CONFIG)
     try:

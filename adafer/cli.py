@@ -173,6 +173,8 @@ def _train(words: list[str]) -> int:
         )
     }  # fmt: skip
     changes = {name: value for name, value in parsed.items() if value is not None}
+    started = general["config"] is not None or general["resume"] is not None
+    _check_place(general["recipe"], words, started)
     if general["pretrained"]:
         raise WordsError(f"{chosen.name} has no published weights; leave --pretrained out")
     if general["dry_run"]:
@@ -205,18 +207,30 @@ def _chosen_recipe(words: list[str]) -> Recipe:
     early.add_argument("--runs", type=Path, default=Path("runs"))
     early.add_argument("--loss")
     known, _ = early.parse_known_args([word for word in words if word not in ("-h", "--help")])
-    if known.config is not None:
-        try:
-            return Recipe.from_yaml(known.config.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError):
-            raise WordsError(f"no recipe in '{known.config}'; give a run's recipe.yaml") from None
     if known.resume is not None:
         from adafer.run import latest_run, open_run
 
         run = open_run(Path(known.resume)) if known.resume else latest_run(known.runs)
+        if known.loss:
+            raise WordsError(f"{run.path} keeps its loss; leave --loss out, or start a new run")
         return run.recipe()
-    recipe = find_recipe(_recipe_among(words))
+    recipe = find_recipe(_recipe_among(words)) if known.config is None else _saved(known.config)
     return recipe.changed(loss=known.loss) if known.loss else recipe
+
+
+def _saved(path: Path) -> Recipe:
+    try:
+        return Recipe.from_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        raise WordsError(f"no recipe in '{path}'; give a run's recipe.yaml") from None
+
+
+def _check_place(recipe: str | None, words: list[str], started: bool) -> None:
+    """Refuse a recipe's name that would be passed over."""
+    if recipe is not None and started:
+        raise WordsError(f"--config and --resume bring their recipe; leave {recipe!r} out")
+    if recipe is not None and words[0] != recipe:
+        raise WordsError(f"the recipe goes first: `adafer train {recipe} ...`")
 
 
 def _evaluate(words: list[str]) -> int:

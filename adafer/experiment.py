@@ -222,9 +222,10 @@ def _close(run: Run, training: Training, test: bool) -> None:
     if test:
         tested = evaluate(run.path, split="test", device=recipe.train.device, watcher=watcher)
     seconds = [float(row["epoch_time"]) for row in state.history]
+    best = next(row for row in state.history if row["epoch"] == state.best_epoch)
     lines = closing_block(
-        best_macro_f1=max(row["val_macro_f1"] for row in state.history),
-        best_accuracy=max(row["val_acc"] for row in state.history),
+        best_macro_f1=best["val_macro_f1"],
+        best_accuracy=best["val_acc"],
         best_epoch=state.best_epoch,
         sizes={
             "train": len(training.train),

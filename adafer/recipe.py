@@ -347,7 +347,11 @@ def _objections(recipe: Recipe) -> list[str]:
 def _recursive_checks(model: RecursiveSettings, loss_name: str) -> list[tuple[bool, str]]:
     return [
         (model.max_steps >= 1, "--max-steps must be 1 or more"),
-        (model.channels % 8 == 0 and model.channels > 0, "--channels must be a multiple of 8"),
+        (
+            model.channels % 8 == 0 and model.channels >= 16,
+            "--channels must be a multiple of 8 from 16 up: with one channel a group, "
+            "GroupNorm would hide from the halting unit what it averages",
+        ),
         (
             model.stem_channels % 8 == 0 and model.stem_channels > 0,
             "--stem-channels: multiple of 8",

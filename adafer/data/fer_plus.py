@@ -48,7 +48,8 @@ def read(root: Path, split: str, settings: DataSettings) -> Listing:
     )
     counted = np.where(counted <= 1, 0, counted)  # (N, 10)
     emotions = counted[:, : len(FERPLUS_ORDER)]  # (N, C)
-    if split == "train" and settings.train_labels == "votes":
+    voted = split == "train" and settings.train_labels == "votes"
+    if voted:
         keep = emotions.sum(1) > 0
         reasons = Counter({"no vote for an emotion": int((~keep).sum())})
     else:
@@ -65,7 +66,18 @@ def read(root: Path, split: str, settings: DataSettings) -> Listing:
         votes=shares.astype(np.float32),
         pictures=tuple(paths[i] for i in kept),
         left_out=tuple((reason, count) for reason, count in reasons.items() if count),
+        notes=(_protocol(split, voted),),
     )
+
+
+def _protocol(split: str, voted: bool) -> str:
+    """Say which rule made these labels; without it a FER+ figure means nothing."""
+    rule = (
+        "every face with a vote left for an emotion, its target the share of votes"
+        if voted
+        else "faces whose winner holds more than half of the votes left"
+    )
+    return f"FER+ protocol, {split}: votes of label.csv, a vote of 1 counts as 0; {rule}"
 
 
 def _majority(counted: NDArray[np.int64]) -> tuple[NDArray[np.bool_], Counter[str]]:

@@ -143,7 +143,7 @@ class RecursiveFER(nn.Module):
         The classifier reads a coarse grid, because where a part of the face is matters; the score
         is the halting unit's, or the leading probability under the `confidence` rule.
         """
-        grid = functional.adaptive_avg_pool2d(memory.state, self.settings.pool).flatten(1)
+        grid = _pooled(memory.state, self.settings.pool).flatten(1)
         logits = at_least_float32(self.classifier(self.dropout(grid)))
         if self.settings.halting == "confidence":
             return logits, logits.softmax(1).amax(1)
@@ -190,6 +190,15 @@ class RecursiveFER(nn.Module):
             ("halting", self.halting),
             ("classifier", self.classifier),
         ]
+
+
+def _pooled(state: Tensor, side: int) -> Tensor:
+    """Average the state (B, D, H, W) over a grid of side x side cells."""
+    height, width = state.shape[2:]
+    if height % side == 0 and width % side == 0:
+        # The adaptive form has no deterministic gradient on CUDA.
+        return functional.avg_pool2d(state, (height // side, width // side))
+    return functional.adaptive_avg_pool2d(state, side)
 
 
 def _answer(step_logits: Tensor, scores: Tensor, halt: Halt, *, mixing: bool) -> StepOutput:

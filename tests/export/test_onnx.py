@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose model is the quickest to export."""
-    return trained.run_folder(tmp_path_factory.mktemp("runs") / "plain", "tinyvgg")
+def graph(run: Path) -> bytes:
+    """The run's model at three steps, as the exporter translates it."""
+    module = exporting._fixed_depth(load_bundle(run).model, 3)
+    return exporting._translated(module, trial_faces(trained.SIDE)[:2])[0].SerializeToString()
+
+
+@pytest.fixture
+def translate_to(graph: bytes, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let the exporter give that graph at once, changed as a wrong exporter would."""
+
+    def use(change: Callable[[onnx.ModelProto], None] = lambda program: None) -> None:
+        program = onnx.load_model_from_string(graph)
+        change(program)
+        monkeypatch.setattr(exporting, "_translated", lambda *_: (program, ()))
+
+    return use
 
 
 @pytest.fixture(scope="module")
@@ -112,43 +126,43 @@ def test_the_file_holds_all_weights_and_no_path_of_this_machine(report: ExportRe
 
 
 def test_a_full_disk_leaves_nothing(
-    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    translate_to: Callable[..., None],
 ) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
+    translate_to()
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(AdaferError, match="No space left"):
-        export_onnx(plain, tmp_path / "model.onnx")
+        export_onnx(run, tmp_path / "model.onnx", steps=3)
     assert parts_left(tmp_path) == []
 
 
-def test_another_depth_can_be_exported(run: Path, tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "two.onnx"
-    report = export_onnx(load_bundle(run), path, steps=2)
+def test_another_depth_can_be_exported_and_leaves_the_bundle_as_it_was(
+    run: Path, tmp_path: Path
+) -> None:
+    path, bundle, faces = tmp_path / "deep" / "two.onnx", load_bundle(run), trained.inputs(6)
+    before = bundle.model(faces).logits
+    report = export_onnx(bundle, path, steps=2)
+    assert torch.equal(bundle.model(faces).logits, before)
     assert report.path == path
     assert report.max_steps == 2
-    faces = trained.inputs(6)
-    model = load_bundle(run).model
-    model.max_steps = 2  # type: ignore[assignment]
+    bundle.model.max_steps = 2  # type: ignore[assignment]
     steps, logits = session(path).run(["steps", "step_logits"], {"images": faces.numpy()})
-    assert np.array_equal(steps, model(faces).steps.numpy())
+    assert np.array_equal(steps, bundle.model(faces).steps.numpy())
     assert logits.shape[0] == 2
-    assert load_bundle(run).model.max_steps == 4
 
 
-def test_two_exports_in_one_folder_keep_both_records(plain: Path, tmp_path: Path) -> None:
+def test_two_exports_in_one_folder_keep_both_records(
+    run: Path, tmp_path: Path, translate_to: Callable[..., None]
+) -> None:
     for name in ("a.onnx", "b.onnx"):
-        export_onnx(plain, tmp_path / name)
+        translate_to()
+        export_onnx(run, tmp_path / name, steps=3)
     assert set(json.loads((tmp_path / "parity.json").read_text())) == {"a.onnx", "b.onnx"}
-
-
-def test_exporting_leaves_the_bundles_model_as_it_was(run: Path, tmp_path: Path) -> None:
-    bundle = load_bundle(run)
-    before = bundle.model(trained.inputs(3)).logits
-    export_onnx(bundle, tmp_path / "one.onnx", steps=1)
-    assert not bundle.model.full_depth
-    assert torch.equal(bundle.model(trained.inputs(3)).logits, before)
 
 
 def test_the_console_stays_clean(
@@ -170,18 +184,6 @@ def test_the_report_reads_well(report: ExportReport) -> None:
 
 
 # A file that computes something else is not kept --------------------------------------------------
-
-
-def spoil(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
-    """Change the graph after it was translated, as a wrong exporter would."""
-    plain = exporting._translated
-
-    def wrong(*given: Any) -> Any:
-        program, remarks = plain(*given)
-        change(program)
-        return program, remarks
-
-    monkeypatch.setattr(exporting, "_translated", wrong)
 
 
 def initializer(program: onnx.ModelProto, part: str) -> onnx.TensorProto:
@@ -216,30 +218,32 @@ def forget_the_input(program: onnx.ModelProto) -> None:
     ],
 )
 def test_a_graph_that_computes_something_else_is_refused_and_removed(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any, reason: str
+    run: Path, tmp_path: Path, translate_to: Callable[..., None], change: Any, reason: str
 ) -> None:
-    spoil(monkeypatch, change)
+    translate_to(change)
     with pytest.raises(AdaferError, match=reason):
         export_onnx(run, tmp_path / "model.onnx", steps=3)
     assert parts_left(tmp_path) == []
 
 
 def test_a_failed_export_keeps_the_file_before(
-    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, tmp_path: Path, translate_to: Callable[..., None]
 ) -> None:
     path = tmp_path / "model.onnx"
-    export_onnx(plain, path)
+    translate_to()
+    export_onnx(run, path, steps=3)
     before = {file: file.read_bytes() for file in parts_left(tmp_path)}
-    spoil(monkeypatch, shift_bias)
+    translate_to(shift_bias)
     with pytest.raises(AdaferError):
-        export_onnx(plain, path)
+        export_onnx(run, path, steps=3)
     assert {file: file.read_bytes() for file in parts_left(tmp_path)} == before
 
 
 def test_without_verification_the_file_says_so(
-    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, tmp_path: Path, translate_to: Callable[..., None]
 ) -> None:
-    report = export_onnx(plain, tmp_path / "model.onnx", verify=False)
+    translate_to()
+    report = export_onnx(run, tmp_path / "model.onnx", steps=3, verify=False)
     assert report.parity is None
     told = {entry.key: entry.value for entry in onnx.load(report.path).metadata_props}
     assert told["verified"] == "false"
@@ -279,12 +283,15 @@ def test_a_depth_below_one_is_refused(run: Path, tmp_path: Path, steps: int) -> 
     assert parts_left(tmp_path) == []
 
 
-def test_a_model_without_steps_has_no_depth_to_choose(plain: Path) -> None:
+def test_a_model_without_steps_has_no_depth_to_choose(tmp_path: Path) -> None:
     with pytest.raises(WordsError, match="takes no steps"):
-        export_onnx(plain, steps=2)
+        export_onnx(trained.run_folder(tmp_path, "tinyvgg"), steps=2)
 
 
-def test_a_place_that_cannot_be_written_is_one_sentence(plain: Path, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_one_sentence(
+    run: Path, tmp_path: Path, translate_to: Callable[..., None]
+) -> None:
+    translate_to()
     (tmp_path / "file").write_text("")
     with pytest.raises(AdaferError, match=r"cannot write .* --output"):
-        export_onnx(plain, tmp_path / "file" / "model.onnx")
+        export_onnx(run, tmp_path / "file" / "model.onnx", steps=3)
