@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,6 @@ from safetensors.torch import load_file
 
 from adafer import cli
 from adafer.engine.journal import COLUMNS
-from adafer.engine.lock import run_lock
 from adafer.recipe import Recipe
 from adafer.recipes import find_recipe
 from adafer.run import Run
@@ -408,14 +406,27 @@ def test_a_resumed_run_may_not_change_what_shaped_it(
 def test_a_second_process_in_the_same_run_folder_is_refused(
     copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["train", "--resume", str(copied), "--epochs", "4"]
-    program = f"{ONE_THREAD}import sys; from adafer import cli; sys.exit(cli.run({words!r}))"
-    with run_lock(copied):
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert str(os.getpid()) in done.stderr
-    assert "Traceback" not in done.stderr
+    program = f"""
+from pathlib import Path
+with run_lock(Path({str(copied)!r})):
+    print("holds it", flush=True)
+    input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "holds it\n"
+        words = ["train", "--resume", str(copied), "--epochs", "4"]
+        said = refused(capsys, words, 1)
+        other.communicate("\n")
+    assert str(other.pid) in said
     assert len(rows(copied)) == 3
+    assert cli.run([*words, "--quiet"]) == 0  # the lock went with its process
+    assert len(rows(copied)) == 4
 
 
 def test_after_a_signal_in_mid_epoch_a_resumed_run_equals_the_unbroken_one(

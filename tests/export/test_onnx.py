@@ -251,10 +251,10 @@ def test_without_verification_the_file_says_so(
     assert "not compared" in str(report)
 
 
-def test_the_trial_faces_all_differ_and_hold_flat_ones() -> None:
+def test_the_trial_faces_all_differ_and_hold_faint_ones() -> None:
     faces = trial_faces(24).flatten(1)
     assert float(torch.pdist(faces).min()) > 0.01
-    assert int((faces.std(1) == 0).sum()) == 11
+    assert int((faces.std(1) < 0.2).sum()) == 11  # of a contrast near 6 grey levels
 
 
 def test_a_face_at_the_threshold_is_counted_and_may_halt_a_step_apart(
