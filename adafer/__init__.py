@@ -3,19 +3,21 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adafer.data.torch_dataset import RafDBDataset
     from adafer.evaluation import evaluate
     from adafer.experiment import train
     from adafer.models.recursive import RecursiveFER
     from adafer.predictor import Predictor, load
 
 __version__ = "0.1.0"
-__all__ = ["Predictor", "RecursiveFER", "__version__", "evaluate", "load", "train"]
+__all__ = ["Predictor", "RafDBDataset", "RecursiveFER", "__version__", "evaluate", "load", "train"]
 
 _HOMES = {
     "train": "adafer.experiment",
     "evaluate": "adafer.evaluation",
     "load": "adafer.predictor",
     "Predictor": "adafer.predictor",
+    "RafDBDataset": "adafer.data.torch_dataset",
     "RecursiveFER": "adafer.models.recursive",
 }
 

@@ -7,17 +7,15 @@ import traceback
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from textwrap import fill
 
 from adafer.errors import AdaferError, WordsError
 from adafer.recipe import Recipe, flags
 from adafer.recipes import RECIPES, find_recipe
+from adafer.responsible_use import MEANING, STATEMENT
 from adafer.words import Words, add_flag, command_parser, dashed
 
-NOTICE = (
-    "adafer reads the apparent expression of a face, as annotators would label it; it does not\n"
-    "read what a person feels. Not for decisions about people at work, in education, in hiring,\n"
-    "policing, credit or health. Tell the people whose faces are read."
-)
+NOTICE = fill(f"{MEANING} {STATEMENT}", 95)
 
 ABOUT = f"""\
 Adaptive facial expression recognition: models that look longer at harder faces.

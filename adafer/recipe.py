@@ -326,6 +326,7 @@ def _objections(recipe: Recipe) -> list[str]:
         (data.toy_faces >= 56, "--toy-faces must be 56 or more"),
         (0 <= data.toy_ambiguity <= 1, "--toy-ambiguity is a share from 0 to 1"),
         (0 <= loss.label_smoothing < 1, "--label-smoothing must be from 0 to below 1"),
+        (0 < getattr(loss, "prior_lambda", 0.5) < 1, "--prior-lambda must lie between 0 and 1"),
         (0 <= train.ema < 1, "--ema must be from 0 to below 1"),
         (train.accumulate >= 1, "--accumulate must be 1 or more"),
         (train.clip >= 0, "--clip must be 0 or more"),

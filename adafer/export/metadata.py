@@ -5,12 +5,7 @@ from typing import Any
 
 import adafer
 from adafer.bundle import Bundle
-
-RESPONSIBLE_USE = (
-    "Reads the apparent expression of a face, as annotators would label it, not what a person "
-    "feels. Not for decisions about people at work, in education, in hiring, policing, credit or "
-    "health. Tell the people whose faces are read."
-)
+from adafer.responsible_use import MEANING, STATEMENT
 
 INPUT = (
     "images: float32 (B, 3, S, S), RGB, upright face crop stretched to S x S (bilinear), "
@@ -28,7 +23,7 @@ def metadata(bundle: Bundle, *, max_steps: int | None, verified: bool) -> dict[s
         "preprocessing": bundle.preprocessing.to_json(),
         "input": INPUT,
         "verified": verified,
-        "responsible_use": RESPONSIBLE_USE,
+        "responsible_use": f"{MEANING} {STATEMENT}",
     }
     if max_steps is not None:
         told["max_steps"] = max_steps

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from adafer.bundle import Bundle, load_bundle
 from adafer.contracts import StepOutput
-from adafer.errors import AdaferError, WordsError
+from adafer.errors import AdaferError, MachineError, WordsError
 from adafer.export.metadata import metadata
 from adafer.export.parity import BATCHES, Parity, compared, trial_faces
 from adafer.models.recursive import RecursiveFER
@@ -30,6 +30,9 @@ from adafer.predictor import PARITY
 
 OPSET = 20
 """Has Gelu; from 21 on GroupNormalization is one node, which ONNX Runtime's CPU runs slower."""
+
+FIRST_EXPORTER = (2, 9)
+"""First torch whose default exporter this is; 2.7.1 trains and evaluates, but fails to export."""
 
 _PLAIN_OUTPUTS = ("probabilities", "logits")
 _STEP_OUTPUTS = (*_PLAIN_OUTPUTS, "steps", "ponder_cost", "step_logits")
@@ -90,8 +93,10 @@ def export_onnx(
 
     Raises:
         WordsError: if `steps` is below 1, or the model takes none.
+        MachineError: if this torch is too old to export.
         AdaferError: if the file and PyTorch disagree, or it cannot be written; then none is left.
     """
+    _require_exporter(torch.__version__)
     bundle = model if isinstance(model, Bundle) else load_bundle(Path(model))
     path = _default_path(bundle) if path is None else Path(path)
     module = _fixed_depth(bundle.model, steps)
@@ -117,6 +122,15 @@ def export_onnx(
         why = error.strerror or error
         raise AdaferError(f"cannot write {path} ({why}); choose a place with --output") from None
     return report
+
+
+def _require_exporter(version: str) -> None:
+    major, minor = (int(part) for part in version.split(".")[:2])
+    if (major, minor) < FIRST_EXPORTER:
+        first = ".".join(map(str, FIRST_EXPORTER))
+        raise MachineError(
+            f"torch {version} cannot export a batch of any size; export with torch {first} or newer"
+        )
 
 
 class _Answers(nn.Module):

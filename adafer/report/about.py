@@ -6,13 +6,7 @@ from typing import Any
 
 from adafer.report.section import Context, Facts, Points, Section
 from adafer.report.wording import SPLITS, count, listed, opening
-
-STATEMENT = (
-    "For research. Not for decisions at work, at school, in hiring, policing, credit, medicine or "
-    "lie detection. Tell the people whose faces are used. Error rates differ between groups of "
-    "people."
-)
-"""Statement of responsible use, shown wherever the model meets a person."""
+from adafer.responsible_use import STATEMENT
 
 FEW = 100
 """Below this many faces the figures of a class are called shaky."""

@@ -18,9 +18,9 @@ import trained
 import adafer.export.onnx as exporting
 from adafer.bundle import load_bundle
 from adafer.errors import AdaferError, WordsError
-from adafer.export.metadata import RESPONSIBLE_USE
 from adafer.export.onnx import ExportReport, export_onnx
 from adafer.export.parity import BATCHES, compared, trial_faces
+from adafer.responsible_use import MEANING, STATEMENT
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_the_file_says_what_it_needs_and_is_for(report: ExportReport) -> None:
     assert told["model_name"] == "recursive"
     assert told["max_steps"] == "4"
     assert told["verified"] == "true"
-    assert told["responsible_use"] == RESPONSIBLE_USE
+    assert told["responsible_use"] == f"{MEANING} {STATEMENT}"
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 20)]
     onnx.checker.check_model(model, full_check=True)
 
