@@ -5,7 +5,7 @@ writes it, and `run.json`. Runs that differ in seed only share a row: mean and s
 
     python benchmarks/tables.py                        print the table and write it into README.md
     python benchmarks/tables.py --check                fail if README.md is out of date
-    python benchmarks/tables.py --keep RUN [--split S] copy a run's result files to benchmarks/results
+    python benchmarks/tables.py --keep RUN [--split S] copy a run's result files to RESULTS
 """
 
 import argparse

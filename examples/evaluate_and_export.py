@@ -22,8 +22,8 @@ from adafer.run import Run
 def words() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", nargs="?", type=Path, help="a run's folder")
-    parser.add_argument("--faces", type=int, default=700, help="training faces, without a run")
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--faces", type=int, default=1400, help="training faces, without a run")
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     return parser.parse_args()
 
@@ -32,10 +32,9 @@ def trained(given: argparse.Namespace) -> Path:
     """The run that was named, or a small new one."""
     if given.run is not None:
         return given.run
-    small = {"channels": 32, "stem_channels": 16, "max_steps": 4, "batch_size": 32, "workers": 0}
-    run = adafer.train(
-        "adafer", runs=given.runs, toy_faces=given.faces, epochs=given.epochs, **small
-    )
+    small = {"channels": 32, "stem_channels": 16, "max_steps": 4}
+    short = {"toy_faces": given.faces, "epochs": given.epochs, "batch_size": 32, "ema": 0.98}
+    run = adafer.train("adafer", runs=given.runs, augment="light", workers=0, **small, **short)
     return run.path
 
 

@@ -1,7 +1,7 @@
 """Train a recursive network on drawn faces and ask it how long it looks at each emotion.
 
     python examples/train_on_toy.py
-    python examples/train_on_toy.py --recipe adafer --epochs 20 --faces 4000
+    python examples/train_on_toy.py --recipe act-graves --epochs 20 --faces 4000
 
 Everything here is the shell's `adafer train` in Python: the same words, the same run folder.
 """
@@ -21,9 +21,9 @@ from adafer.run import Run
 
 def words() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", default="act-graves", help="act-graves, act-naive, adafer")
-    parser.add_argument("--faces", type=int, default=700, help="training faces to draw")
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--recipe", default="adafer", help="adafer, act-graves, act-naive")
+    parser.add_argument("--faces", type=int, default=1400, help="training faces to draw")
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--channels", type=int, default=32)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     return parser.parse_args()
@@ -41,6 +41,8 @@ def train(given: argparse.Namespace) -> Run:
         stem_channels=16,
         max_steps=5,
         batch_size=32,
+        augment="light",
+        ema=0.98,  # the average of the weights must be shorter than so short a training
         workers=0,
     )
 

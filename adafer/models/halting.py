@@ -72,7 +72,7 @@ def _graves_multiplicative(scores: Tensor, epsilon: float) -> Halt:
         weights=torch.where(last, before, probs * before * running),
         steps=steps,
         remainder=remainder,
-        cost=(before * running).sum(0),
+        cost=_in_order(before * running),
         finished=after[-1] <= epsilon,
     )
 
@@ -114,7 +114,7 @@ def ponder(scores: Tensor, settings: RecursiveSettings) -> Halt:
         weights=weights,
         steps=steps,
         remainder=(before * last).sum(0),
-        cost=(weights * numbers).sum(0),
+        cost=_in_order(weights * numbers),
         finished=halted[settings.min_steps - 1 :].any(0),
     )
 
@@ -184,6 +184,14 @@ def _mass_left(hazards: Tensor) -> tuple[Tensor, Tensor]:
         lefts.append(left)
         left = left * (1 - hazard)
     return torch.stack(lefts), torch.stack([*lefts[1:], left])
+
+
+def _in_order(values: Tensor) -> Tensor:
+    """Sum (T, B) step by step: a reduction's order, and so its last bit, depends on the batch."""
+    total = torch.zeros_like(values[0])
+    for value in values:
+        total = total + value
+    return total
 
 
 def _one_hot(steps: Tensor, count: int) -> Tensor:
