@@ -71,12 +71,9 @@ def save_bundle(
         "class_names": list(class_names),
         "preprocessing": preprocessing.to_json(),
     }
-    header = {
-        "format": "pt",
-        "adafer": adafer.__version__,
-        "model_name": str(recipe["model_name"]),
-        "class_names": json.dumps(list(class_names), ensure_ascii=False),
-    }
+    # One entry only: safetensors writes several in a random order, and equal weights should give
+    # equal files. The rest stands in config.json.
+    header = {"class_names": json.dumps(list(class_names), ensure_ascii=False)}
     data = safe_tensors.save(_tensors(model), metadata=header)
     path = folder / "weights" / f"{which}.safetensors"
     config_path = path.with_name(CONFIG)
@@ -146,8 +143,8 @@ def refuse_pickle(path: Path, start: bytes = b"") -> None:
 
 def _looks_pickled(start: bytes) -> bool:
     # safetensors starts with the length of a header, which may be 0x280 and look like protocol 2.
-    header = start[4:9] == b"\0\0\0\0{"
-    protocol = start[:1] == b"\x80" and start[1:2] <= b"\x05"
+    header = len(start) >= 8 and b"\0\0\0\0{".startswith(start[4:9])  # cut after it, too
+    protocol = start[:1] == b"\x80" and b"" < start[1:2] <= b"\x05"
     return start.startswith(_PICKLE_STARTS) or (protocol and not header)
 
 

@@ -135,7 +135,7 @@ def monitored(row: Mapping[str, Any], monitor: str) -> float:
 
 
 def tracked(record: EpochRecord, scores: Scores) -> dict[str, float]:
-    """Return the figures for a tracker, under the names that the mission gives them."""
+    """Return the figures for a tracker, under names that stay the same over releases."""
     figures = {
         "Train/Loss": record.train_loss,
         "Train/Accuracy": record.train_acc,

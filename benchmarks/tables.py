@@ -9,8 +9,10 @@ writes it, and `run.json`. Runs that differ in seed only share a row: mean and s
 """
 
 import argparse
+import csv
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -64,7 +67,7 @@ def _row(
     cells = (
         name,
         layout,
-        f"{metrics[0]['n']:,} {split} faces",
+        f"{metrics[0]['n']:,} {split.removesuffix('-mirror')} faces",
         f"{parameters:,}",
         _spread([100 * figures["accuracy"] for figures in metrics]),
         _spread([100 * figures["macro_f1"] for figures in metrics]),
@@ -116,7 +119,32 @@ def keep(run: Path, split: str, note: str) -> Path:
     (folder / "recipe.yaml").write_text(written, encoding="utf-8")
     (folder / "run.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     (folder / "metrics.json").write_text(metrics, encoding="utf-8")
+    for name in ("results.csv", f"eval/{split}/confusion_matrix.csv"):
+        shutil.copy(run / name, folder)
+    _draw_curves(run / "results.csv", folder / "curves.png")
     return folder
+
+
+def _draw_curves(results_csv: Path, picture: Path) -> None:
+    """Draw accuracy, loss and mean steps over the epochs."""
+    with results_csv.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    epochs = [int(row["epoch"]) for row in rows]
+    panels = (
+        ("accuracy", ("train_acc", "val_acc", "val_macro_f1")),
+        ("loss", ("train_loss", "val_loss")),
+        ("mean steps", ("mean_steps", "ponder_cost")),
+    )
+    figure = Figure(figsize=(12, 3.4), layout="constrained")
+    for axes, (title, names) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        for name in names:
+            if rows[0][name]:
+                axes.plot(epochs, [float(row[name]) for row in rows], label=name)
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    figure.savefig(picture, dpi=110)
 
 
 def main(words: Sequence[str] | None = None) -> None:

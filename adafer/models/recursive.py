@@ -69,7 +69,7 @@ class HaltingUnit(nn.Module):
     """Probability of stopping, read from the state: global average pool, linear, sigmoid.
 
     Weights start at zero, so that at first every face halts alike: with bias b and epsilon 0.01
-    after ceil(0.99 / sigmoid(b)) steps. b = +1 (the mission's choice) gives 2 steps whatever T is,
+    after ceil(0.99 / sigmoid(b)) steps. b = +1 (Graves' convention) gives 2 steps whatever T is,
     and no gradient to later steps until the unit moves; b = logit(1 / T) nearly all of them.
     """
 

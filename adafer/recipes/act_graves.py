@@ -14,7 +14,7 @@ ACT_GRAVES = Recipe(
     loss=PonderLossSettings(ponder_lambda=0.01, ponder_warmup=0.05, deep_supervision=0.5),
     phases=(PhaseSettings(epochs=12, lr=2e-3),),
 )
-"""The mission's second system: halting bias +1, T = 10, AdamW with a cosine schedule.
+"""Differentiable adaptive computation: halting bias +1, T = 10, AdamW with a cosine schedule.
 
 With bias +1 every face takes two steps at first; the classification loss then moves the unit.
 Epochs and batch suit the drawn faces; real data sets want more epochs.

@@ -11,7 +11,7 @@ ACT_NAIVE = replace(
     summary="recursive network, naive halting (cumulative probability, finished faces masked)",
     model=RecursiveSettings(halting="naive", halt_bias=-1.0),
 )
-"""The mission's first system. The halting unit learns from the ponder cost alone.
+"""The plain form of adaptive computation. The halting unit learns from the ponder cost alone.
 
 Starts at four steps (bias -1), because the ponder cost can only shorten the thinking.
 """
