@@ -30,7 +30,7 @@ commands:
   models     list the models and their parameters
 
 first steps:
-  adafer train                                the main job, about three minutes on two cores
+  adafer train                                the main job, about two minutes on two cores
   adafer train act-graves --data FOLDER       your own faces; the layout is recognised
   adafer evaluate runs/act-graves --split test
   adafer predict runs/act-graves face.jpg
