@@ -135,6 +135,7 @@ def _draw_curves(results_csv: Path, picture: Path) -> None:
         ("loss", ("train_loss", "val_loss")),
         ("mean steps", ("mean_steps", "ponder_cost")),
     )
+    panels = tuple(panel for panel in panels if any(rows[0][name] for name in panel[1]))
     figure = Figure(figsize=(12, 3.4), layout="constrained")
     for axes, (title, names) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         for name in names:

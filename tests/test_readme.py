@@ -20,6 +20,7 @@ import adafer
 from adafer import cli
 from adafer.data import LAYOUTS, READERS
 from adafer.data.toy import read as draw
+from adafer.engine.journal import COLUMNS
 from adafer.models import MODELS
 from adafer.models.halting import HALTING
 from adafer.recipes import RECIPES
@@ -148,6 +149,11 @@ def measured(folder: Path, seed: int, accuracy: float) -> None:
         "test_uses": [{"data": "/secret/place/faces", "n": 1200}],
     }
     (folder / "run.json").write_text(json.dumps(facts))
+    row = dict.fromkeys(COLUMNS, "") | {"epoch": "1", "train_acc": "0.5", "val_acc": "0.4"}
+    row |= {"val_macro_f1": "0.3", "train_loss": "1.0", "val_loss": "2.0"}
+    lines = [",".join(values) for values in (row, row.values())]
+    (folder / "results.csv").write_text("\n".join(lines) + "\n")
+    (folder / "eval/test/confusion_matrix.csv").write_text("label,a\na,1\n")
 
 
 def test_the_table_gives_mean_and_spread_over_seeds_and_keeps_no_paths(
@@ -160,8 +166,9 @@ def test_the_table_gives_mean_and_spread_over_seeds_and_keeps_no_paths(
     for seed, accuracy in ((1, 0.80), (2, 0.82), (3, 0.84)):
         measured(tmp_path / f"run-{seed}", seed, accuracy)
         kept = tables.keep(tmp_path / f"run-{seed}", "test", "")
-        assert {path.name for path in kept.iterdir()} == {"metrics.json", "run.json", "recipe.yaml"}
-        assert all("secret" not in text_of(path) for path in kept.iterdir())
+        texts = {"metrics.json", "run.json", "recipe.yaml", "results.csv", "confusion_matrix.csv"}
+        assert {path.name for path in kept.iterdir()} == {*texts, "curves.png"}
+        assert all("secret" not in text_of(kept / name) for name in texts)
     *_, row = tables.table(tables.results(tmp_path / "results")).splitlines()
     assert row == (
         "| `tinyvgg` | ferplus | 1,200 test faces | 8,487 | 82.0 ± 2.0 | 50.0 ± 0.0 | – | 3 "
