@@ -101,7 +101,7 @@ def _train_parser(recipe: Recipe) -> Words:
         f"shown with its value in {recipe.name!r}. What was trained is kept in runs/NAME/, with a\n"
         "report.html to read. Ctrl-C saves and stops; --resume goes on, exactly.",
         "  adafer train\n"
-        "  adafer train act-graves --data ferplus/ --epochs 30 --name first\n"
+        "  adafer train act-graves --data ferplus/ --leaks drop --name first\n"
         "  adafer train --data toy --max-steps 5 --lr 1e-3 --seed 1\n"
         "  adafer train --resume                       the run that was written to last\n"
         "  adafer train --resume runs/first --epochs 40   extend a finished run\n"

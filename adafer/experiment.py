@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from adafer.bundle import load_bundle
-from adafer.data import open_data
+from adafer.data import DataSource, open_data
 from adafer.data.dataset import FaceDataset
+from adafer.data.files import SplitMissing
+from adafer.data.leaks import find_leaks, settle_leaks
 from adafer.data.loader import Loader
 from adafer.engine import checkpoint, hardware
 from adafer.engine.journal import Results
@@ -16,7 +18,7 @@ from adafer.engine.signals import StopRequest
 from adafer.engine.state import State, Stopper
 from adafer.engine.trackers import open_tracker, require_tracker
 from adafer.engine.train import fit
-from adafer.errors import AdaferError, WordsError
+from adafer.errors import AdaferError, DataError, WordsError
 from adafer.evaluation import evaluate, measure, write_first_page
 from adafer.image import Preprocessing
 from adafer.metrics import score
@@ -97,6 +99,11 @@ def _prepare(recipe: Recipe, watcher: Watcher) -> Training:
     validation = FaceDataset(source.validation, preprocessing, recipe.data.max_bad)
     for note in (*train_faces.listing.notes, *validation.listing.notes):
         watcher.said(f"note: {note}")
+    others = [validation, *_test_faces(source, preprocessing, recipe, watcher)]
+    leaks = find_leaks(train_faces, others)
+    train_faces = settle_leaks(train_faces, leaks, recipe.data.leaks)
+    if leaks.train_indices:
+        watcher.said(f"note: {leaks.sentence()} (--leaks {recipe.data.leaks})")
     _check_lengths(recipe, len(source.class_names))
     _, module = MODELS[recipe.model_name]
     hardware.set_seed(recipe.train.seed, recipe.train.deterministic)
@@ -107,9 +114,23 @@ def _prepare(recipe: Recipe, watcher: Watcher) -> Training:
         preprocessing=preprocessing,
         train=train_faces,
         validation=validation,
+        leaks=leaks,
         state=State.create(model, recipe.train, recipe.phases),
         watcher=watcher,
     )
+
+
+def _test_faces(
+    source: DataSource, preprocessing: Preprocessing, recipe: Recipe, watcher: Watcher
+) -> list[FaceDataset]:
+    """Return the test faces, to be compared with train and for nothing else; [] without any."""
+    try:
+        return [FaceDataset(source.test(), preprocessing, recipe.data.max_bad)]
+    except SplitMissing:
+        return []
+    except DataError as error:
+        watcher.said(f"note: train was not compared with test: {error}")
+        return []
 
 
 def _check_lengths(recipe: Recipe, classes: int) -> None:

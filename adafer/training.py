@@ -11,6 +11,7 @@ import torch
 from adafer.bundle import save_bundle
 from adafer.data import DataSource
 from adafer.data.dataset import FaceDataset
+from adafer.data.leaks import Leaks
 from adafer.data.sampler import class_weights
 from adafer.engine.state import EpochRecord, State
 from adafer.engine.trackers import RunFacts
@@ -38,6 +39,7 @@ class Training:
     preprocessing: Preprocessing
     train: FaceDataset
     validation: FaceDataset
+    leaks: Leaks
     state: State
     watcher: Watcher
 
@@ -67,7 +69,7 @@ class Training:
         phases = {str(number): phase for number, phase in enumerate(values["phases"], 1)}
         return {part: phases if part == "phases" else values[part] for part in parts} | {
             "class_names": list(self.class_names),
-            "data_hashes": self.source.hashes(),
+            "data_hashes": {split: self.source.hashes()[split] for split in ("train", "val")},
         }
 
 
@@ -95,6 +97,7 @@ def describe(run: Run, training: Training, resuming: bool, command: Sequence[str
             "train": training.train.listing.counts(),
             "val": training.validation.listing.counts(),
             "val_carved_from_train": training.validation.listing.carved,
+            "leaks": {"policy": recipe.data.leaks, **training.leaks.counts},
             "left_out": dict(training.train.listing.left_out),
             "unreadable": [list(item) for item in (*training.train.bad, *training.validation.bad)],
         },

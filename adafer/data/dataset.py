@@ -3,6 +3,7 @@
 Legend: N faces, S side in pixels, K channels (1 for grey, 3 for colour).
 """
 
+import copy
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,20 @@ class FaceDataset:
 
     def __len__(self) -> int:
         return len(self.listing)
+
+    def only(self, kept: NDArray[np.intp], reason: str) -> "FaceDataset":
+        """Return the faces at these places; the others are counted under the reason.
+
+        Raises:
+            DataError: if none is left.
+        """
+        if not len(kept):
+            raise DataError(f"no face of {self.listing.split} is left: each is {reason}")
+        fewer = copy.copy(self)
+        fewer.pixels = self.pixels[kept]
+        left_out = (*self.listing.left_out, (reason, len(self) - len(kept)))
+        fewer.listing = replace(self.listing.take(kept), left_out=left_out)
+        return fewer
 
     def faces(self, indices: Sequence[int] | NDArray[np.intp]) -> NDArray[np.uint8]:
         """Pixels of these faces, (n, S, S, 3); grey ones have three equal channels."""

@@ -2,10 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from adafer.data.files import SplitMissing, some
 from adafer.data.listing import Listing
@@ -33,7 +30,7 @@ class DataSource:
             train, validation = carve(train, settings.validation_fraction, settings.split_seed)
         _compare(train, _checked(validation, "val"))
         self.train = train
-        self.validation = _with_twins_noted(train, validation)
+        self.validation = validation
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -46,7 +43,7 @@ class DataSource:
             listing = _checked(self._read(self._root, "test", self._settings), "test")
             _compare(self.train, listing)
             _compare(self.validation, listing)
-            self._test = _with_twins_noted(self.train, listing)
+            self._test = listing
         return self._test
 
     def hashes(self) -> dict[str, str]:
@@ -93,16 +90,6 @@ def _checked(listing: Listing, split: str) -> Listing:
     if len(set(listing.ids)) < len(listing):
         raise DataError(f"{split} lists a face twice; give each its own name")
     return listing
-
-
-def _with_twins_noted(train: Listing, other: Listing) -> Listing:
-    """Note how many faces held in memory are in train too, pixel for pixel."""
-    known = {p.tobytes() for p in train.pictures if isinstance(p, np.ndarray)}
-    twins = sum(p.tobytes() in known for p in other.pictures if isinstance(p, np.ndarray))
-    if not twins:
-        return other
-    note = f"{twins:,} faces of {other.split} are in train too, pixel for pixel"
-    return replace(other, notes=(*other.notes, note))
 
 
 def _hash(listing: Listing) -> str:

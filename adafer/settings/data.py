@@ -38,6 +38,9 @@ class DataSettings:
     """Processes that prepare faces; -1 chooses from the machine. The result does not change."""
     max_bad: float = 0.0
     """Share of unreadable image files that may be left out; more stops before training."""
+    leaks: Literal["stop", "drop", "allow"] = "stop"
+    """Faces of train that are in validation or test too, pixel for pixel: stop, drop them from
+    train, or allow them; the run record says how many."""
     toy_faces: int = 4000
     """Number of training faces that `toy` draws; a quarter as many for validation and test."""
     toy_classes: Literal[7, 8] = 7

@@ -317,11 +317,6 @@ def test_windows_paths_and_semicolons_are_read(tmp_path):
     assert [path.name for path in listing.pictures] == ["a.png", "b.png"]
 
 
-def test_identical_faces_in_two_splits_are_noted(tmp_path):
-    fer2013(tmp_path)
-    assert "7 faces of val are in train too" in opened(tmp_path).validation.notes[0]
-
-
 def test_a_file_in_two_splits_is_refused(tmp_path):
     csv_splits(tmp_path)
     lines = (tmp_path / "train.csv").read_text().splitlines()
