@@ -23,7 +23,7 @@ from adafer.errors import DataError, WordsError
 from adafer.metrics import Scores, score
 from adafer.predictions import Predictions
 from adafer.predictions_file import read_predictions
-from adafer.progress import Silence, Watcher
+from adafer.progress import Watcher, usual_watcher
 from adafer.recipe import Recipe
 from adafer.report import Context, write_evaluation, write_report
 from adafer.report.console import closing_table
@@ -98,7 +98,7 @@ def evaluate(
         DataError: no run there, or data whose classes are not the model's.
         WordsError: a setting that the model does not have.
     """
-    watcher = watcher or Silence()
+    watcher = watcher or usual_watcher()
     run = open_run(Path(path))
     bundle = load_bundle(run.path, which)
     recipe = _asked(run.recipe(), data)

@@ -23,7 +23,7 @@ from adafer.evaluation import evaluate, measure, write_first_page
 from adafer.image import Preprocessing
 from adafer.metrics import score
 from adafer.models import MODELS
-from adafer.progress import Silence, Watcher
+from adafer.progress import Watcher, usual_watcher
 from adafer.recipe import Recipe
 from adafer.recipes import find_recipe
 from adafer.report.console import closing_block, closing_table
@@ -53,7 +53,8 @@ def train(
     `changes` are the recipe's flat names, the same words as on the command line. `resume` is a
     run's folder, or "" for the newest one below `runs`; it goes on exactly where it stopped, and
     more `epochs` extend a finished run. The best epoch by validation is measured at the end; the
-    test split is read only if `test` is true.
+    test split is measured only if `test` is true. `watcher` shows the progress: `Console()` or
+    `Silence()` of adafer.progress; by default a prompt and a notebook see it, a program does not.
 
     Raises:
         WordsError: an unknown recipe, setting or value.
@@ -61,7 +62,7 @@ def train(
         MachineError: a device or memory that is not there.
         AdaferError: a loss that is not finite, a damaged checkpoint, a folder in use.
     """
-    watcher = watcher or Silence()
+    watcher = watcher or usual_watcher()
     if resume is not None:
         run = open_run(Path(resume)) if str(resume) else latest_run(Path(runs))
         chosen = run.recipe().changed(**changes)

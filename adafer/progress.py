@@ -114,5 +114,10 @@ class Silence:
 Watcher = Console | Silence
 
 
+def usual_watcher() -> Watcher:
+    """Return what a call from Python shows: all of it to a person at a prompt or in a notebook."""
+    return Console() if hasattr(sys, "ps1") else Silence()
+
+
 def _shown(value: Any, form: str) -> str:
     return "-" if value is None or value == "" else format(float(value), form)

@@ -17,7 +17,7 @@ import trained
 
 import adafer.export.onnx as exporting
 from adafer.bundle import load_bundle
-from adafer.errors import AdaferError, WordsError
+from adafer.errors import AdaferError, MachineError, WordsError
 from adafer.export.onnx import ExportReport, export_onnx
 from adafer.export.parity import BATCHES, compared, trial_faces
 from adafer.responsible_use import MEANING, STATEMENT
@@ -295,3 +295,12 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
     (tmp_path / "file").write_text("")
     with pytest.raises(AdaferError, match=r"cannot write .* --output"):
         export_onnx(run, tmp_path / "file" / "model.onnx", steps=3)
+
+
+@pytest.mark.parametrize("too_old", ["2.7.1+cu126", "2.8.0"])
+def test_a_torch_too_old_to_export_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, too_old: str
+) -> None:
+    monkeypatch.setattr(torch, "__version__", too_old)
+    with pytest.raises(MachineError, match=r"export with torch 2\.9 or newer"):
+        export_onnx(tmp_path)
