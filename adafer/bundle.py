@@ -22,6 +22,7 @@ import adafer
 from adafer.errors import AdaferError, DataError
 from adafer.image import Preprocessing
 from adafer.models import MODELS
+from adafer.plain_values import finite
 
 CONFIG = "config.json"
 PICKLE_SUFFIXES = frozenset({".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin", ".joblib", ".npy"})
@@ -80,9 +81,7 @@ def save_bundle(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         config = _extended(_config_to_extend(config_path, described), path, data, facts)
-        text = json.dumps(
-            _finite(config | described), indent=1, ensure_ascii=False, allow_nan=False
-        )
+        text = json.dumps(finite(config | described), indent=1, ensure_ascii=False, allow_nan=False)
         part = _written(path, data)
         os.replace(_written(config_path, text.encode()), config_path)
         _sync_folder(path.parent)
@@ -168,7 +167,7 @@ def _config_to_extend(path: Path, described: Mapping[str, Any]) -> dict[str, Any
     if not path.exists():
         return {"files": {}, "history": []}
     config = _read_config(path)
-    same = json.loads(json.dumps(_finite(described), allow_nan=False))
+    same = json.loads(json.dumps(finite(described), allow_nan=False))
     theirs, ours = config["recipe"], same["recipe"]
     differing = [key for key in ("class_names", "preprocessing") if config[key] != same[key]]
     differing += [key for key in ("model_name", "model") if theirs.get(key) != ours.get(key)]
@@ -219,17 +218,6 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _finite(value: Any) -> Any:
-    """Replace numbers that JSON cannot hold by null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
 
 
 def _weights_file(path: Path, which: Which) -> Path:

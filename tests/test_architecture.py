@@ -25,7 +25,7 @@ FLOORS = [
     {"contracts"},
     {"report"},
     {"metrics", "predictions_file"},
-    {"labels", "image", "predictions", "settings", "responsible_use"},
+    {"labels", "image", "predictions", "settings", "responsible_use", "plain_values"},
     {"errors"},
 ]
 """Top first. A module imports lower floors only; names on one floor are blind to each other."""

@@ -6,7 +6,6 @@ stays. Nothing is pickled.
 """
 
 import json
-import math
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from adafer.engine.state import State
 from adafer.engine.vault import Damaged, place, read_verified, saved_folders, set_aside
 from adafer.errors import AdaferError
+from adafer.plain_values import finite
 from adafer.settings.training import PhaseSettings
 
 Identity = Mapping[str, Any]
@@ -47,7 +47,7 @@ def save(state: State, folder: Path, identity: Identity) -> Path:
         f"{part}.safetensors": safe_tensors.save(tensors)
         for part, tensors in _tensors(state).items()
     }
-    contents["state.json"] = json.dumps(_finite(facts), allow_nan=False, indent=1).encode()
+    contents["state.json"] = json.dumps(finite(facts), allow_nan=False, indent=1).encode()
     return place(folder, f"step-{state.step:08d}", contents)
 
 
@@ -81,7 +81,7 @@ def restore(
         part: safe_tensors.load(contents[f"{part}.safetensors"])
         for part in ("model", "average", "optimiser")
     }
-    changed = _changes(facts["identity"], _finite(dict(identity)))
+    changed = _changes(facts["identity"], finite(dict(identity)))
     _refuse(
         place_of_save, {name: text for name, text in changed.items() if name not in allow_changed}
     )
@@ -231,14 +231,3 @@ def _load_facts(state: State, facts: dict[str, Any], warn: Callable[[str], None]
         warn(f"resumed in {state.precision}, saved in {facts['precision']}: bits will differ")
     elif state.scaler.is_enabled():
         state.scaler.load_state_dict(facts["scaler"])
-
-
-def _finite(value: Any) -> Any:
-    """Plain values that JSON can hold: numbers that are not finite become null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
