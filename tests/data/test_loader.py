@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -242,6 +243,36 @@ def test_a_killed_worker_ends_in_one_sentence(grey: FaceDataset):
         list(batches)
     assert "\n" not in str(caught.value)
     assert multiprocessing.active_children() == []
+
+
+def test_workers_end_when_their_parent_is_killed(grey: FaceDataset):
+    def load(sender) -> None:
+        settings = replace(SETTINGS, workers=2, batch_size=1)
+        batches = Loader(grey, settings, seed=0, train=True)(0)
+        next(batches)
+        sender.send([child.pid for child in multiprocessing.active_children()])
+        time.sleep(60)
+
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    parent = multiprocessing.get_context("fork").Process(target=load, args=(sender,))
+    parent.start()
+    workers = receiver.recv()
+    parent.kill()
+    parent.join()
+    assert len(workers) == 2
+    deadline = time.monotonic() + 30
+    while any(alive(worker) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(alive(worker) for worker in workers)
+
+
+def alive(process: int) -> bool:
+    """Whether a process runs; one that has ended but is not yet collected does not."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def test_the_signal_handler_of_the_caller_is_left_in_place(grey: FaceDataset):
