@@ -1,8 +1,8 @@
 """Measure a trained model on a split, and write its tables and its page."""
 
 import csv
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +30,10 @@ from adafer.report.console import closing_table
 from adafer.run import Run, now, open_run
 
 
-@dataclass(frozen=True)
-class Mirrored:
-    """The same batches with every face mirrored."""
-
-    loader: Loader
-
-    @property
-    def batches_per_epoch(self) -> int:
-        """Number of batches."""
-        return self.loader.batches_per_epoch
-
-    def __call__(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield the mirrored batches."""
-        for batch in self.loader(epoch, start):
-            yield replace(batch, images=batch.images.flip(-1))
+def mirrored(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield the batches with every face mirrored."""
+    for batch in batches:
+        yield replace(batch, images=batch.images.flip(-1))
 
 
 def measure(
@@ -66,7 +55,7 @@ def measure(
     names = dataset.listing.class_names
     plain = predict(model, loader(0), class_names=names, device=device)
     if mirror:
-        other = predict(model, Mirrored(loader)(0), class_names=names, device=device)
+        other = predict(model, mirrored(loader(0)), class_names=names, device=device)
         plain = replace(plain, probabilities=(plain.probabilities + other.probabilities) / 2)
     set_full_depth(model, False)
     return plain

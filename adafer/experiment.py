@@ -63,19 +63,16 @@ def train(
         AdaferError: a loss that is not finite, a damaged checkpoint, a folder in use.
     """
     watcher = watcher or usual_watcher()
+    resumed = None
     if resume is not None:
-        run = open_run(Path(resume)) if str(resume) else latest_run(Path(runs))
-        chosen = run.recipe().changed(**changes)
-    else:
-        chosen = find_recipe(recipe) if isinstance(recipe, str) else recipe
-        chosen = chosen.changed(**changes)
-        run = Run(Path(runs) / (name or chosen.name))
+        resumed = open_run(Path(resume)) if str(resume) else latest_run(Path(runs))
+        recipe = resumed.recipe()
+    chosen = (find_recipe(recipe) if isinstance(recipe, str) else recipe).changed(**changes)
     require_tracker(track)
     training = _prepare(chosen, watcher)
-    if resume is None:
-        run = new_run(Path(runs), name or chosen.name)
+    run = resumed or new_run(Path(runs), name or chosen.name)
     with run_lock(run.path), StopRequest(hours) as stop:
-        finished = _run(run, training, stop, resume is not None, allow_changed, track, command)
+        finished = _run(run, training, stop, resumed is not None, allow_changed, track, command)
         if finished:
             _close(run, training, test)
     if stop.signal is not None:
@@ -93,7 +90,6 @@ class Interrupted(AdaferError):
 
 def _prepare(recipe: Recipe, watcher: Watcher) -> Training:
     """Open the data and build the model; nothing is written yet."""
-    hardware.set_seed(recipe.train.seed, recipe.train.deterministic)
     source = open_data(recipe.data)
     preprocessing = Preprocessing(size=recipe.data.img_size, grey=recipe.data.grey)
     train_faces = FaceDataset(source.train, preprocessing, recipe.data.max_bad)
@@ -188,7 +184,7 @@ def _run(
             if tracker is not None:
                 tracker.write(record.epoch, tracked(record, scores))
             state.history.append(row)
-            checkpoint.save(state, run.state, training.identity())
+            checkpoint.save(state, run.state, training.identity)
             watcher.epoch(row, epochs)
             if stopper.enough(state):
                 watcher.said(f"no better epoch in {recipe.train.patience}; stopped early")
@@ -196,7 +192,7 @@ def _run(
         watcher.rest()
     if state.epoch >= epochs:
         return True
-    checkpoint.save(state, run.state, training.identity())
+    checkpoint.save(state, run.state, training.identity)
     run.record(stopped=now(), exit_reason=stop.reason)
     watcher.said(f"{stop.reason}; saved, go on with: adafer train --resume {run.path}")
     return False
@@ -207,12 +203,11 @@ def _restore(run: Run, training: Training, allow_changed: bool) -> None:
     if not checkpoint.exists(run.state):
         watcher.said(f"{run.path} was stopped before its first save; it starts again")
         return
-    identity = training.identity()
-    changeable = set(_dotted(identity)) if allow_changed else set()
+    changeable = set(_dotted(training.identity)) if allow_changed else set()
     place = checkpoint.restore(
         state,
         run.state,
-        identity,
+        training.identity,
         training.recipe.phases,
         allow_changed=changeable,
         warn=watcher.said,

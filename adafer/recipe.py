@@ -305,11 +305,11 @@ def _type_name(kind: Any) -> str:
 def _paired_halting(recipe: Recipe, loss: type, changes: Mapping[str, Any]) -> ModelSettings:
     """PonderNet's rule and loss come together; naming the loss brings the rule."""
     model = recipe.model
-    if not isinstance(model, RecursiveSettings) or "halting" in changes:
-        if "halting" in changes and isinstance(model, RecursiveSettings):
-            kind = get_type_hints(RecursiveSettings)["halting"]
-            return replace(model, halting=_converted(kind, changes["halting"]))
+    if not isinstance(model, RecursiveSettings):
         return model
+    if "halting" in changes:
+        kind = get_type_hints(RecursiveSettings)["halting"]
+        return replace(model, halting=_converted(kind, changes["halting"]))
     if loss is LOSS_SETTINGS["pondernet"]:
         return replace(model, halting="ponder")
     return model

@@ -1,7 +1,6 @@
 """A run folder: the recipe that repeats it, what happened, and where everything lies."""
 
 import json
-import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adafer.errors import AdaferError, DataError, WordsError
+from adafer.predictions_file import write_bytes
 from adafer.recipe import Recipe
 
 PACKAGES = ("adafer", "torch", "numpy", "albumentations", "opencv-python-headless", "pillow")
@@ -143,10 +143,7 @@ def now() -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole file or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, values: Mapping[str, Any] | Sequence[Any]) -> None:

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,14 @@ class Training:
             values["class_weights"] = tuple(class_weights(counts, recipe.data.balance_power))
         return loss_class(**values)
 
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each split, read once: a checkpoint would otherwise read the data again."""
+        return self.source.hashes()
+
+    @cached_property
     def identity(self) -> dict[str, Any]:
-        """Return what has to be the same on both sides of a resume."""
+        """What has to be the same on both sides of a resume."""
         values = self.recipe.to_dict()
         for part, names in MAY_CHANGE.items():
             rows = values[part] if isinstance(values[part], list) else [values[part]]
@@ -69,7 +76,7 @@ class Training:
         phases = {str(number): phase for number, phase in enumerate(values["phases"], 1)}
         return {part: phases if part == "phases" else values[part] for part in parts} | {
             "class_names": list(self.class_names),
-            "data_hashes": {split: self.source.hashes()[split] for split in ("train", "val")},
+            "data_hashes": {split: self.hashes[split] for split in ("train", "val")},
         }
 
 
@@ -93,7 +100,7 @@ def describe(run: Run, training: Training, resuming: bool, command: Sequence[str
         "data": {
             "source": recipe.data.data,
             "layout": source.layout,
-            "hashes": source.hashes(),
+            "hashes": training.hashes,
             "train": training.train.listing.counts(),
             "val": training.validation.listing.counts(),
             "val_carved_from_train": training.validation.listing.carved,
