@@ -3,6 +3,7 @@
 Legend: B faces in a batch, S side in pixels, K channels.
 """
 
+import functools
 import multiprocessing
 import os
 import signal
@@ -166,7 +167,7 @@ def _in_processes(
         sampler=tasks,
         num_workers=workers,
         collate_fn=_unchanged,
-        worker_init_fn=_start_worker,
+        worker_init_fn=functools.partial(_start_worker, os.getpid()),
         multiprocessing_context=multiprocessing.get_context("fork" if forks else "spawn"),
     )
     batches = _started(loader)
@@ -198,18 +199,19 @@ def _started(loader: "DataLoader[NDArray[np.uint8]]") -> Iterator[Any]:
     return batches
 
 
-def _start_worker(_: int) -> None:
+def _start_worker(parent: int, _: int) -> None:
     """Leave stopping to the parent, which saves first: signals often reach the whole group."""
     cv2.setNumThreads(0)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:
     """End this worker when its parent has been killed.
 
-    torch's own watch would wait for ever to hand over a batch that nobody takes any more.
+    torch's own watch would wait for ever to hand over a batch that nobody takes any more. The
+    parent's number comes from the parent: it may be dead before this worker first looks.
     """
     while os.getppid() == parent:
         time.sleep(1)

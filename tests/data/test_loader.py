@@ -266,6 +266,16 @@ def test_workers_end_when_their_parent_is_killed(grey: FaceDataset):
     assert not any(alive(worker) for worker in workers)
 
 
+def test_a_worker_that_starts_after_its_parent_died_ends():
+    """The parent is known by its own number, not by whoever is asked for it afterwards."""
+    worker = multiprocessing.get_context("fork").Process(
+        target=loader_module._end_with, args=(os.getpid() + 1_000_000,)
+    )
+    worker.start()
+    worker.join(30)
+    assert worker.exitcode == 1
+
+
 def alive(process: int) -> bool:
     """Whether a process runs; one that has ended but is not yet collected does not."""
     try:
