@@ -1,10 +1,10 @@
 """What every reader returns: names, labels, votes, and where the picture of each face is.
 
-Legend: N faces, C classes.
+Legend: N faces, C classes, P landmarks.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,19 @@ class Listing:
     left_out: tuple[tuple[str, int], ...] = ()  # reason and count of the rows that are not here
     notes: tuple[str, ...] = ()  # sentences that a user should see
     carved: bool = False  # True where the split was carved out of train by us
+    landmarks: NDArray[np.float32] | None = None  # (N, P, 2) x, y in pixels; NaN where unknown
+    mirror_points: tuple[int, ...] = ()  # P, which point each one becomes when a face is mirrored
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name to N values
+    groups: tuple[str, ...] | None = None  # N names of persons, or of what else may not be split
+
+    def __post_init__(self) -> None:
+        rows = len(self.ids)
+        assert self.landmarks is None or self.landmarks.shape[0] == rows
+        assert self.landmarks is None or sorted(self.mirror_points) == list(
+            range(self.landmarks.shape[1])
+        )
+        assert all(len(values) == rows for values in self.attributes.values())
+        assert self.groups is None or len(self.groups) == rows
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -49,4 +62,9 @@ class Listing:
             labels=self.labels[chosen],
             votes=None if self.votes is None else self.votes[chosen],
             pictures=tuple(self.pictures[i] for i in chosen),
+            landmarks=None if self.landmarks is None else self.landmarks[chosen],
+            attributes={
+                name: tuple(values[i] for i in chosen) for name, values in self.attributes.items()
+            },
+            groups=None if self.groups is None else tuple(self.groups[i] for i in chosen),
         )

@@ -1,0 +1,23 @@
+"""The commands of the shell: each reads its words, calls what they mean, prints what came of it.
+
+Heavy modules are imported inside a command, because help must answer at once.
+"""
+
+from collections.abc import Callable
+
+from adafer.commands.evaluate import evaluate, report
+from adafer.commands.export import export
+from adafer.commands.lists import models, recipes
+from adafer.commands.predict import predict
+from adafer.commands.train import train
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "export": export,
+    "report": report,
+    "recipes": recipes,
+    "models": models,
+}
+"""What each word of the shell calls."""

@@ -1,0 +1,63 @@
+"""`adafer evaluate` and `adafer report`: what a trained model is worth, as tables and as a page."""
+
+from pathlib import Path
+
+from adafer.words import command_parser
+
+
+def evaluate(words: list[str]) -> int:
+    """Measure a trained model on a split."""
+    parser = command_parser(
+        "evaluate",
+        "RUN [--split val|test|train] [...]",
+        "Measure a trained model on a split: tables, figures and the report page. Every use of\n"
+        "the test split is counted in run.json, because a split that chooses no longer tests.",
+        "  adafer evaluate runs/first\n"
+        "  adafer evaluate runs/first --split test --data ferplus/\n"
+        "  adafer evaluate runs/first --max-steps 5",
+    )
+    parser.add_argument("model", type=Path, metavar="RUN", help="a run's folder")
+    parser.add_argument("--data", help="SOURCE to measure on (the run's own)")
+    parser.add_argument("--split", choices=("val", "test", "train"), default="val", help="(val)")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="where tables go (RUN/eval/SPLIT)"
+    )
+    parser.add_argument("--which", choices=("best", "last"), default="best", help="weights (best)")
+    parser.add_argument("--max-steps", type=int, metavar="T", help="another T than in training")
+    parser.add_argument("--mirror", action="store_true", help="average with the mirrored face")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (auto)")
+    parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
+    given = parser.parse_known_words(words)
+    from adafer import evaluation
+    from adafer.progress import Console
+
+    evaluation.evaluate(
+        given.model,
+        data=given.data,
+        split=given.split,
+        output=given.output,
+        which=given.which,
+        max_steps=given.max_steps,
+        mirror=given.mirror,
+        device=given.device,
+        watcher=Console(),
+    )
+    return 0
+
+
+def report(words: list[str]) -> int:
+    """Write a run's page again and print its path."""
+    parser = command_parser(
+        "report",
+        "RUN [--split val|test|train]",
+        "Write a run's report.html again from its tables.",
+        "  adafer report runs/first --split test",
+    )
+    parser.add_argument("model", type=Path, metavar="RUN", help="a run's folder")
+    parser.add_argument("--split", choices=("val", "test", "train"), default="val", help="(val)")
+    parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
+    given = parser.parse_known_words(words)
+    from adafer import evaluation
+
+    print(evaluation.report(given.model, split=given.split))
+    return 0

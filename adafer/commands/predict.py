@@ -1,0 +1,58 @@
+"""`adafer predict`: the apparent expression of pictures, one line each."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from adafer.responsible_use import NOTICE
+from adafer.words import command_parser
+
+
+def predict(words: list[str]) -> int:
+    """Predict pictures; 3 where any of them cannot be read."""
+    parser = command_parser(
+        "predict",
+        "MODEL PICTURE [PICTURE ...] [--json]",
+        "Read the apparent expression of face crops: one line a picture, or JSON lines.\n\n"
+        + NOTICE,
+        "  adafer predict runs/first face.jpg\n"
+        "  adafer predict runs/first/export/model.onnx faces/ --json > answers.jsonl",
+    )
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="a run's folder, weights or .onnx"
+    )
+    parser.add_argument(
+        "pictures", nargs="+", metavar="PICTURE", help="files or folders of face crops"
+    )
+    parser.add_argument("--max-steps", type=int, metavar="T", help="another T than in training")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
+    given = parser.parse_known_words(words)
+    return _print_answers(
+        given.model, given.pictures, max_steps=given.max_steps, as_json=given.json
+    )
+
+
+def _print_answers(
+    model: Path, pictures: Sequence[str], *, max_steps: int | None, as_json: bool
+) -> int:
+    """Predict pictures and print one line each; a picture that cannot be read is named.
+
+    Returns 3 if any picture could not be read, else 0.
+    """
+    from adafer.predictor import Failure, load
+
+    predictor = load(model)
+    failed = 0
+    for answer in predictor.stream(map(Path, pictures), max_steps=max_steps):
+        if isinstance(answer, Failure):
+            print(f"adafer: {answer.error}", file=sys.stderr)
+            failed += 1
+        elif as_json:
+            print(json.dumps(answer.to_json(), ensure_ascii=False, allow_nan=False))
+        else:
+            steps = "" if answer.steps is None else f"  {answer.steps} steps"
+            sure = "  (low confidence)" if answer.low_confidence else ""
+            print(f"{answer.source}  {answer.label} {answer.probability:.1%}{steps}{sure}")
+    return 3 if failed else 0

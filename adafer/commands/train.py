@@ -1,0 +1,161 @@
+"""`adafer train`: a recipe, its settings as flags, and where the run is kept."""
+
+import argparse
+from pathlib import Path
+
+from adafer.errors import WordsError
+from adafer.recipe import Recipe, flags
+from adafer.recipes import RECIPES, find_recipe
+from adafer.words import Words, add_flag, command_parser
+
+GROUPS = {
+    "data": "data: which faces, and how they are prepared",
+    "model": "model",
+    "loss": "loss",
+    "train": "training",
+}
+
+
+def train_parser(recipe: Recipe) -> Words:
+    """Return the parser whose flags are this recipe's settings."""
+    parser = command_parser(
+        "train",
+        "[RECIPE] [--flag value ...]",
+        "Train a model. RECIPE names a whole experiment; every setting of it is a flag below,\n"
+        f"shown with its value in {recipe.name!r}. What was trained is kept in runs/NAME/, with a\n"
+        "report.html to read. Ctrl-C saves and stops; --resume goes on, exactly.",
+        "  adafer train\n"
+        "  adafer train act-graves --data ferplus/ --leaks drop --name first\n"
+        "  adafer train --data toy --max-steps 5 --lr 1e-3 --seed 1\n"
+        "  adafer train --resume                       the run that was written to last\n"
+        "  adafer train --resume runs/first --epochs 40   extend a finished run\n"
+        "  adafer train --config runs/first/recipe.yaml   repeat a run",
+    )
+    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help=f"one of: {', '.join(RECIPES)}")
+    _add_run_words(parser)
+    groups = {part: parser.add_argument_group(title) for part, title in GROUPS.items()}
+    for flag in flags(recipe):
+        group = groups.get(flag.part) or groups["train"]
+        add_flag(group, flag)
+    return parser
+
+
+def _recipe_among(words: list[str]) -> str:
+    """Return the recipe's name: a first word without dashes."""
+    return words[0] if words and not words[0].startswith("-") else "act-graves"
+
+
+def _add_run_words(parser: Words) -> None:
+    """Add what is said of the run, not of the experiment."""
+    runs = parser.add_argument_group("run: where it is kept and how it goes on")
+    runs.add_argument("--config", type=Path, metavar="FILE", help="repeat a saved recipe.yaml")
+    runs.add_argument("--name", help="name of the run's folder (the recipe's name)")
+    runs.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (runs)"
+    )
+    runs.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="PATH",
+        help="go on with a run: its folder, or the newest",
+    )
+    runs.add_argument(
+        "--allow-changed",
+        action="store_true",
+        help="resume although data or settings changed; recorded",
+    )
+    runs.add_argument(
+        "--time", type=float, metavar="HOURS", help="stop and save after so many hours"
+    )
+    runs.add_argument(
+        "--track",
+        choices=("off", "wandb", "trackio", "tensorboard", "mlflow"),
+        default="off",
+        help="send figures to a tracker as well; results.csv is always written (off)",
+    )
+    runs.add_argument("--test", action="store_true", help="measure the test split once, at the end")
+    runs.add_argument("--dry-run", action="store_true", help="print the complete recipe and stop")
+    runs.add_argument("--quiet", action="store_true", help="print the last table only")
+    runs.add_argument(
+        "--pretrained",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="start from published weights, where the recipe's model has them",
+    )
+    runs.add_argument(
+        "--loss", metavar="NAME", help="another loss: ponder, pondernet, cross-entropy"
+    )
+    runs.add_argument("--debug", action="store_true", help="show a traceback on errors")
+
+
+def train(words: list[str]) -> int:
+    """Train, or print the recipe that would be trained."""
+    chosen = chosen_recipe(words)
+    parsed = vars(train_parser(chosen).parse_known_words(words))
+    general = {
+        name: parsed.pop(name)
+        for name in (
+            "recipe", "config", "name", "runs", "resume", "allow_changed", "time", "track",
+            "test", "dry_run", "quiet", "pretrained", "loss", "debug",
+        )
+    }  # fmt: skip
+    changes = {name: value for name, value in parsed.items() if value is not None}
+    started = general["config"] is not None or general["resume"] is not None
+    _check_place(general["recipe"], words, started)
+    if general["pretrained"]:
+        raise WordsError(f"{chosen.name} has no published weights; leave --pretrained out")
+    if general["dry_run"]:
+        print(chosen.changed(**changes).to_yaml(), end="")
+        return 0
+    from adafer import experiment
+    from adafer.progress import Console
+
+    experiment.train(
+        chosen,
+        runs=general["runs"],
+        name=general["name"],
+        resume=general["resume"],
+        allow_changed=general["allow_changed"],
+        hours=general["time"],
+        track=general["track"],
+        test=general["test"],
+        watcher=Console(quiet=general["quiet"]),
+        command=("adafer", "train", *words),
+        **changes,
+    )
+    return 0
+
+
+def chosen_recipe(words: list[str]) -> Recipe:
+    """Return the recipe that the words start from: a name, a file, or the run to resume."""
+    early = Words(prog="adafer train", add_help=False, allow_abbrev=False)
+    early.add_argument("--config", type=Path)
+    early.add_argument("--resume", nargs="?", const="")
+    early.add_argument("--runs", type=Path, default=Path("runs"))
+    early.add_argument("--loss")
+    known, _ = early.parse_known_args([word for word in words if word not in ("-h", "--help")])
+    if known.resume is not None:
+        from adafer.run import latest_run, open_run
+
+        run = open_run(Path(known.resume)) if known.resume else latest_run(known.runs)
+        if known.loss:
+            raise WordsError(f"{run.path} keeps its loss; leave --loss out, or start a new run")
+        return run.recipe()
+    recipe = find_recipe(_recipe_among(words)) if known.config is None else _saved(known.config)
+    return recipe.changed(loss=known.loss) if known.loss else recipe
+
+
+def _saved(path: Path) -> Recipe:
+    try:
+        return Recipe.from_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        raise WordsError(f"no recipe in '{path}'; give a run's recipe.yaml") from None
+
+
+def _check_place(recipe: str | None, words: list[str], started: bool) -> None:
+    """Refuse a recipe's name that would be passed over."""
+    if recipe is not None and started:
+        raise WordsError(f"--config and --resume bring their recipe; leave {recipe!r} out")
+    if recipe is not None and words[0] != recipe:
+        raise WordsError(f"the recipe goes first: `adafer train {recipe} ...`")
