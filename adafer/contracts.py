@@ -23,6 +23,8 @@ class Batch:
     votes: Tensor | None = None  # (B, C) annotator share, where the data set has it
     landmarks: Tensor | None = None  # (B, P, 2) in pixels of `images`
     teacher: Tensor | None = None  # (B, C) a larger model's logits
+    partners: Tensor | None = None  # (B,) place in this batch of the face blended into each one
+    shares: Tensor | None = None  # (B,) what is left of the face itself, 0 to 1
     ids: tuple[str, ...]  # B stable names, so a prediction can be traced to its image
 
 

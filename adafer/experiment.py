@@ -14,6 +14,7 @@ from adafer.data.loader import Loader
 from adafer.engine import checkpoint, hardware
 from adafer.engine.journal import Results
 from adafer.engine.lock import run_lock
+from adafer.engine.mixup import MixUp
 from adafer.engine.signals import StopRequest
 from adafer.engine.state import State, Stopper
 from adafer.engine.trackers import open_tracker, require_tracker
@@ -168,7 +169,7 @@ def _run(
     with closing(tracker) if tracker is not None else nullcontext():
         records = fit(
             state, training.loss(), batches, recipe.phases, recipe.train,
-            stop=stop, on_step=watch, may_rest=resting,
+            prepare=MixUp(alpha=recipe.train.mixup) if recipe.train.mixup else None, stop=stop, on_step=watch, may_rest=resting,
         )  # fmt: skip
         for record in records:
             if not record.finished:

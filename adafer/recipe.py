@@ -330,6 +330,7 @@ def _objections(recipe: Recipe) -> list[str]:
         (0 <= train.ema < 1, "--ema must be from 0 to below 1"),
         (train.accumulate >= 1, "--accumulate must be 1 or more"),
         (train.clip >= 0, "--clip must be 0 or more"),
+        (train.mixup >= 0, "--mixup must be 0 or more"),
         (bool(recipe.phases), "a recipe needs a phase"),
     ]
     for phase in recipe.phases:

@@ -28,11 +28,12 @@ class Targets(CrossEntropySettings):
             target = batch.votes.float()
         else:
             target = functional.one_hot(batch.labels, classes).float()
+        target = blended(target, batch)
         return target * (1 - self.label_smoothing) + self.label_smoothing / classes
 
     def face_weights(self, batch: Batch) -> Tensor:
-        """Weight of each face (B,), by its label."""
-        return weights_of(self.class_weights, batch.labels)
+        """Weight of each face (B,), by its label, or by both labels of a blended face."""
+        return blended(weights_of(self.class_weights, batch.labels), batch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,14 @@ class CrossEntropy(Targets):
         """Return the one term `classification`."""
         per_face = cross_entropy(output.logits, self.targets(batch, output.logits))  # (B,)
         return {"classification": (per_face * self.face_weights(batch)).mean()}
+
+
+def blended(values: Tensor, batch: Batch) -> Tensor:
+    """Blend values (B, ...) of faces as the faces of the batch are blended, if they are."""
+    if batch.partners is None or batch.shares is None:
+        return values
+    share = batch.shares.to(values.dtype).reshape(-1, *[1] * (values.ndim - 1))
+    return share * values + (1 - share) * values[batch.partners]
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

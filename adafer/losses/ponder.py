@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from adafer.contracts import Batch, StepOutput, Terms
-from adafer.losses.classification import Targets, cross_entropy, weights_of
+from adafer.losses.classification import Targets, blended, cross_entropy, weights_of
 from adafer.models.halting import step_distribution
 from adafer.settings.loss import PonderLossSettings, PonderNetLossSettings
 
@@ -26,7 +26,9 @@ class DifferentiablePonderLoss(PonderLossSettings, Targets):
     def __call__(self, output: StepOutput, batch: Batch, progress: float) -> Terms:
         """Return the terms `classification`, `ponder` and, if weighted, `steps`."""
         target, weight = self.targets(batch, output.logits), self.face_weights(batch)
-        cost = self.cost(output) * weights_of(self.ponder_class_weights, batch.labels)
+        cost = self.cost(output) * blended(
+            weights_of(self.ponder_class_weights, batch.labels), batch
+        )
         terms = {
             "classification": (cross_entropy(output.logits, target) * weight).mean(),
             "ponder": self.lambda_at(progress) * cost.mean(),

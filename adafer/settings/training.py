@@ -30,6 +30,8 @@ class TrainSettings:
     """Largest norm of the gradient; 0 switches clipping off."""
     ema: float = 0.998
     """Decay of the moving average of the weights that is validated and kept; 0 switches it off."""
+    mixup: float = 0.0
+    """MixUp: faces blended in pairs, in a share drawn from Beta(this, this); 0 switches it off."""
     accumulate: int = 1
     """Batches whose gradients are summed before a step."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
