@@ -104,18 +104,46 @@ def printable(name: str) -> str:
 
 def read(path: Path) -> NDArray[np.uint8]:
     """Decode a file to an upright RGB array (H, W, 3); raises ImageError."""
+    return decode(_bytes(path), str(path))
+
+
+def sides(path: Path) -> tuple[int, int]:
+    """Width and height of the upright picture in a file, from its header; raises ImageError."""
+    data = _bytes(path)
+    if not data:
+        raise ImageError(f"{printable(str(path))}: empty file; remove it or fetch it again")
+    try:
+        with _opened(data) as image:
+            width, height = image.size
+            return (height, width) if _orientation(image) >= 5 else (width, height)
+    except ImageError as error:
+        raise ImageError(f"{printable(str(path))}: {error}") from None
+
+
+def clipped(box: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:
+    """Part of a box (left, top, right, bottom) inside a picture; raises ImageError if none is."""
+    left, top, right, bottom = box
+    inside = (max(left, 0), max(top, 0), min(right, width), min(bottom, height))
+    if inside[0] >= inside[2] or inside[1] >= inside[3]:
+        raise ImageError(
+            f"face box {left},{top},{right},{bottom} lies outside {width}x{height} pixels; "
+            "correct the box"
+        )
+    return inside
+
+
+def _bytes(path: Path) -> bytes:
     name = str(path)
     try:
         if path.stat().st_size > MAX_BYTES:
             reason = f"file larger than {MAX_BYTES // 1_000_000} MB; save it smaller"
             raise ImageError(f"{printable(name)}: {reason}")
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise ImageError(f"{printable(name)}: no such file; correct the path") from None
     except (IsADirectoryError, PermissionError) as error:
         reason = f"cannot be read ({error.strerror}); correct the path or its permissions"
         raise ImageError(f"{printable(name)}: {reason}") from None
-    return decode(data, name)
 
 
 def decode(data: bytes, name: str) -> NDArray[np.uint8]:

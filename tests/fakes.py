@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from adafer.labels import FER2013_ORDER, FERPLUS_ORDER, RAFDB_ORDER
+from adafer.labels import AFFECTNET_ORDER, FER2013_ORDER, FERPLUS_ORDER, RAFDB_ORDER
 
 
 def picture(path: Path, level: int = 0, side: int = 12) -> Path:
@@ -64,6 +64,102 @@ def fer2013(root: Path) -> Path:
     labels = range(len(FER2013_ORDER))
     rows = [[n, u, pixels(10 * n)] for u, copies in usages for n in labels for _ in range(copies)]
     table(root / "fer2013.csv", [["emotion", " Usage", " pixels"], *rows])
+    return root
+
+
+def ferplus_csv(root: Path) -> Path:
+    """FER+'s fer2013new.csv beside fer2013.csv; every face has eight votes for its class."""
+    usages = [("Training", 2), ("PublicTest", 1), ("PrivateTest", 1)]
+    labels = [
+        (n, u) for u, copies in usages for n in range(len(FERPLUS_ORDER)) for _ in range(copies)
+    ]
+    emotions = [min(n, 6) for n, _ in labels]  # FER2013's own labels, which are not FER+'s
+    rows = [[e, pixels(10 * n), u] for e, (n, u) in zip(emotions, labels, strict=True)]
+    table(root / "fer2013.csv", [["emotion", "pixels", "Usage"], *rows])
+    header = ["Usage", "Image name", *FERPLUS_ORDER, "unknown", "NF"]
+    votes = [[8 * (column == n) for column in range(8)] for n, _ in labels]
+    names = [f"fer{place:07d}.png" for place in range(len(labels))]
+    counted = [
+        [usage, name, *vote, 2, 0]
+        for (_, usage), name, vote in zip(labels, names, votes, strict=True)
+    ]
+    table(root / "fer2013new.csv", [header, *counted])
+    return root
+
+
+AFFECTNET_HEADER = (
+    *("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height"),
+    *("facial_landmarks", "expression", "valence", "arousal"),
+)
+
+
+def face_points(left: float, top: float, side: float) -> list[tuple[float, float]]:
+    """68 points inside a square, all different."""
+    return [
+        (left + side * (0.1 + 0.8 * (n % 17) / 16), top + side * (0.2 + 0.15 * (n // 17)))
+        for n in range(68)
+    ]
+
+
+def affectnet_row(name: str, code: object, box: tuple[int, ...] = (4, 4, 16, 16)) -> list[object]:
+    """Row of AffectNet's lists, with landmarks inside the box."""
+    points = ";".join(f"{x:.2f};{y:.2f}" for x, y in face_points(box[0], box[1], box[2]))
+    return [name, *box, points, code, 0.1, -0.1]
+
+
+def affectnet(root: Path) -> Path:
+    """AffectNet's lists; each face is a square of 16 pixels in a picture of 24."""
+    for split, copies in (("training", 2), ("validation", 1)):
+        rows: list[list[object]] = []
+        for n in range(copies * len(AFFECTNET_ORDER)):
+            code = n % len(AFFECTNET_ORDER)
+            name = f"{n % 3}/{split}{n}.jpg"
+            picture(root / "Manually_Annotated/Manually_Annotated_Images" / name, 10 * code, 24)
+            rows.append(affectnet_row(name, code))
+        table(root / f"Manually_Annotated_file_lists/{split}.csv", [AFFECTNET_HEADER, *rows])
+    return root
+
+
+def affectnet_npy(root: Path) -> Path:
+    """AffectNet's numbered faces, whose codes are text in arrays without dimensions."""
+    for split, copies in (("train_set", 2), ("val_set", 1)):
+        notes = root / split / "annotations"
+        notes.mkdir(parents=True)
+        for n in range(copies * len(AFFECTNET_ORDER)):
+            code = n % len(AFFECTNET_ORDER)
+            picture(root / split / f"images/{n}.jpg", 10 * code, 24)
+            np.save(notes / f"{n}_exp.npy", np.array(str(code)))
+            np.save(notes / f"{n}_lnd.npy", np.array(face_points(4, 4, 16)).ravel())
+    return root
+
+
+def affectnet_txt(root: Path) -> Path:
+    """AffectNet's numbered faces with POSTER's lists."""
+    for split, word, copies in (("train_set", "train", 2), ("valid_set", "valid", 1)):
+        lines = []
+        for n in range(copies * len(AFFECTNET_ORDER)):
+            picture(root / split / f"images/{n}.jpg", 10 * (n % 8), 24)
+            lines.append(f"{n}.jpg {n % 8}\n")
+        (root / split / f"{word}_annotations_8class.txt").write_text("".join(lines))
+    return root
+
+
+YOLO_NAMES = ("Anger", "Contempt", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")
+
+
+def yolo(root: Path) -> Path:
+    """AffectNet as on Kaggle in YOLO's format; the box holds the class's grey, the rest white."""
+    for split, copies in (("train", 2), ("valid", 1), ("test", 1)):
+        for n in range(copies * len(YOLO_NAMES)):
+            stem, levels = f"{split}{n}", np.full((24, 24), 255, np.uint8)
+            levels[4:20, 6:22] = 10 * (n % 8)
+            (root / split / "images").mkdir(parents=True, exist_ok=True)
+            (root / split / "labels").mkdir(exist_ok=True)
+            Image.fromarray(levels).save(root / split / f"images/{stem}.png")
+            shares = f"{14 / 24:.6f} {12 / 24:.6f} {16 / 24:.6f} {16 / 24:.6f}"
+            (root / split / f"labels/{stem}.txt").write_text(f"{n % 8} {shares}\n")
+    listed = "".join(f"- {name}\n" for name in YOLO_NAMES)
+    (root / "data.yaml").write_text(f"train: ../train/images\nnc: 8\nnames:\n{listed}")
     return root
 
 
@@ -122,6 +218,11 @@ def label_map(root: Path, content: object) -> Path:
 
 FAKES = {
     "ferplus": ferplus,
+    "affectnet": affectnet,
+    "affectnet-npy": affectnet_npy,
+    "affectnet-txt": affectnet_txt,
+    "yolo": yolo,
+    "ferplus-csv": ferplus_csv,
     "fer-csv": fer_csv,
     "rafdb": rafdb,
     "rafdb-kaggle": rafdb_kaggle,

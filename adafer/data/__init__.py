@@ -1,13 +1,27 @@
 """Data sets: a reader lists the faces of a split, and its layout on disk says which reader."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import wraps
 from pathlib import Path
 
-from adafer.data import fer2013, fer_plus, folder, raf_db, table, toy
-from adafer.data.files import some, visible_folders
+from adafer.data import (
+    affectnet,
+    affectnet_release,
+    fer2013,
+    fer_plus,
+    fer_plus_csv,
+    folder,
+    raf_db,
+    table,
+    toy,
+    yolo,
+)
+from adafer.data.files import some, unreadable, visible_folders
+from adafer.data.listing import Listing
 from adafer.data.source import DataSource, Reader
+from adafer.data.sources import Part, name_sources
 from adafer.errors import DataError, WordsError
 from adafer.image import printable
 from adafer.settings.data import DataSettings
@@ -28,22 +42,52 @@ LAYOUTS = {
     "ferplus": Layout(fer_plus.read, fer_plus.found, "FER2013Train/label.csv"),
     "rafdb-kaggle": Layout(raf_db.read_kaggle, raf_db.found_kaggle, "DATASET/train/1 to 7"),
     "rafdb": Layout(raf_db.read, raf_db.found, "EmoLabel/list_patition_label.txt"),
+    "affectnet": Layout(
+        affectnet.read, affectnet.found, "Manually_Annotated_file_lists/training.csv"
+    ),
+    "affectnet-npy": Layout(
+        affectnet_release.read_npy, affectnet_release.found_npy, "train_set/annotations"
+    ),
+    "affectnet-txt": Layout(
+        affectnet_release.read_txt,
+        affectnet_release.found_txt,
+        "train_set/train_annotations_8class.txt",
+    ),
+    "yolo": Layout(yolo.read, yolo.found, "data.yaml with train/images and train/labels"),
+    "ferplus-csv": Layout(fer_plus_csv.read, fer_plus_csv.found, "fer2013new.csv and fer2013.csv"),
     "fer-csv": Layout(fer2013.read, fer2013.found, "a CSV with the columns pixels and emotion"),
     "csv": Layout(table.read, table.found, "a CSV with a path and a label column"),
     "imagefolder": Layout(folder.read, folder.found, "train/CLASS/"),
 }
 """Layouts on disk, in the order in which they are tried."""
 
+
+def _refused(read: Reader) -> Reader:
+    """A reader that says in one sentence which file or folder the system would not let it open."""
+
+    @wraps(read)
+    def reader(root: Path, split: str, settings: DataSettings) -> Listing:
+        try:
+            return read(root, split, settings)
+        except OSError as error:
+            raise unreadable(error, root) from None
+
+    return reader
+
+
 READERS: dict[str, Reader] = {
     "toy": toy.read,
-    **{name: layout.read for name, layout in LAYOUTS.items()},
+    **{name: _refused(layout.read) for name, layout in LAYOUTS.items()},
 }
 """Reader by the name of its layout."""
 
 
 def recognise(root: Path) -> str:
     """Name the layout below a folder; raises DataError that says what was looked for."""
-    return _located(root)[0]
+    try:
+        return _located(root)[0]
+    except OSError as error:
+        raise unreadable(error, root) from None
 
 
 def open_data(settings: DataSettings) -> DataSource:
@@ -51,13 +95,37 @@ def open_data(settings: DataSettings) -> DataSource:
     if settings.layout not in ("auto", *READERS):
         near = get_close_matches(settings.layout, READERS, 1, 0.0)[0]
         raise WordsError(f"no layout {settings.layout!r}; did you mean {near}?")
+    layout, root = _found(settings)
+    further = (lambda: _further(settings)) if settings.also or settings.synthetic else None
+    return DataSource(layout, READERS[layout], root, settings, further)
+
+
+def _found(settings: DataSettings) -> tuple[str, Path]:
+    """Layout and folder of the source that the settings name."""
     if settings.data == "toy" or settings.layout == "toy":
-        return DataSource("toy", toy.read, Path(), settings)
+        return "toy", Path()
     if settings.data.startswith("hf:"):
         raise WordsError("data sets of the hub cannot be read yet; fetch it and name its folder")
     root = Path(settings.data).expanduser()
-    layout, root = _located(root, settings.layout)
-    return DataSource(layout, READERS[layout], root, settings)
+    try:
+        return _located(root, settings.layout)
+    except OSError as error:
+        raise unreadable(error, root) from None
+
+
+def _further(settings: DataSettings) -> list[Part]:
+    """Training faces of the further sources; the first one's layout and groups are not theirs."""
+    given = (*settings.also, *settings.synthetic)
+    parts = []
+    for place, (source, name) in enumerate(
+        zip(given, name_sources([settings.data, *given])[1:], strict=True)
+    ):
+        own = replace(settings, data=source, layout="auto", group_column="")
+        layout, root = _found(own)
+        listing = READERS[layout](root, "train", own)
+        made = place >= len(settings.also)
+        parts.append(Part(name=name, source=source, synthetic=made, listing=listing))
+    return parts
 
 
 def _located(root: Path, layout: str = "auto") -> tuple[str, Path]:
@@ -66,6 +134,9 @@ def _located(root: Path, layout: str = "auto") -> tuple[str, Path]:
         near = get_close_matches(root.name, [f.name for f in visible_folders(root.parent)], 1)
         hint = f"did you mean {root.parent / near[0]}?" if near else "correct the path"
         raise DataError(f"no such path: {printable(str(root))}; {hint}")
+    if root.is_file() and root.suffix.lower() == ".zip":
+        name = printable(str(root))
+        raise DataError(f"{name} is packed; `adafer data extract {name} FOLDER`, then name FOLDER")
     wanted = LAYOUTS if layout == "auto" else {layout: LAYOUTS[layout]}
     unreadable: list[DataError] = []
     for place in _places(root):

@@ -14,6 +14,7 @@ from adafer.data.files import some
 from adafer.errors import DataError
 from adafer.image import printable
 from adafer.labels import (
+    AFFECTNET_ORDER,
     EMOTIONS,
     FER2013_ORDER,
     FERPLUS_ORDER,
@@ -21,6 +22,12 @@ from adafer.labels import (
     emotion_of,
     in_project_order,
 )
+
+Order = Literal["auto", "ferplus", "fer2013", "affectnet"]
+"""Whose numbers the classes are."""
+
+ORDERS = {"ferplus": FERPLUS_ORDER, "fer2013": FER2013_ORDER, "affectnet": AFFECTNET_ORDER}
+"""Emotions that the numbers from 0 on stand for."""
 
 LABEL_MAP = "label_map.json"
 _MAX_BYTES = 1_000_000
@@ -48,7 +55,7 @@ class Classes:
 def classes_of(
     words: Iterable[str],
     label_map: Sequence[str] | None = None,
-    label_order: Literal["auto", "ferplus", "fer2013"] = "auto",
+    label_order: Order = "auto",
 ) -> Classes:
     """Classes of the label words of train, given in the order in which they should stand."""
     first_spelling: dict[str, str] = {}
@@ -119,12 +126,9 @@ def _by_map(first_spelling: Mapping[str, str], names: Sequence[str]) -> Classes:
     return Classes(names=tuple(names), positions=positions)
 
 
-def _numbered(
-    first_spelling: Mapping[str, str], label_order: Literal["auto", "ferplus", "fer2013"]
-) -> Classes:
+def _numbered(first_spelling: Mapping[str, str], label_order: Order) -> Classes:
     if label_order != "auto":
-        order = FERPLUS_ORDER if label_order == "ferplus" else FER2013_ORDER
-        meant = {str(number): emotion for number, emotion in enumerate(order)}
+        meant = {str(number): emotion for number, emotion in enumerate(ORDERS[label_order])}
         return _of_emotions({n: emotion for n, emotion in meant.items() if n in first_spelling})
     if set(first_spelling) == {str(number) for number in range(1, 8)}:
         note = (
@@ -135,6 +139,8 @@ def _numbered(
         return _of_emotions({str(n): e for n, e in enumerate(RAFDB_ORDER, 1)}, note)
     keys = sorted(first_spelling, key=int)
     note = f"classes are numbers; name them in {LABEL_MAP}, such as {{{keys[0]!r}: 'anger', ...}}"
+    if set(first_spelling) <= {str(number) for number in range(8)}:
+        note += ", or say whose order they have with --label-order fer2013|ferplus|affectnet"
     return Classes(names=tuple(keys), positions=_enumerated(keys), notes=(note,))
 
 

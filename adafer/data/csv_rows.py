@@ -19,23 +19,26 @@ _SHOWN = 5
 
 
 class Faults:
-    """Collects the faults of a file's rows, to report the first few and their number at once."""
+    """Collects the faults of a file's rows, to report the first few and their number at once.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Or those of a folder's files, which have no lines: then `kind` is "file".
+    """
+
+    def __init__(self, path: Path, kind: str = "row") -> None:
+        self._path, self._kind = path, kind
         self._first: list[str] = []
         self._count = 0
 
-    def add(self, line: int, reason: str) -> None:
-        """Note a fault of one row."""
+    def add(self, line: int | None, reason: str) -> None:
+        """Note a fault of one row, or of one file whose name the reason begins with."""
         self._count += 1
         if len(self._first) < _SHOWN:
-            self._first.append(f"line {line}: {reason}")
+            self._first.append(reason if line is None else f"line {line}: {reason}")
 
     def check(self) -> None:
         """Raise DataError if there was any fault."""
         if self._count:
-            rows = "1 bad row" if self._count == 1 else f"{self._count:,} bad rows"
+            rows = f"{self._count:,} bad {self._kind}{'' if self._count == 1 else 's'}"
             more = "; ..." if self._count > len(self._first) else ""
             raise DataError(
                 f"{printable(str(self._path))}: {rows} ({'; '.join(self._first)}{more}); "

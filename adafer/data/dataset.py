@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adafer import image
-from adafer.data.listing import Listing, Picture
+from adafer.data.listing import Listing
 from adafer.errors import DataError, MachineError
 
 _NAMED = 3  # unreadable files that a message names
@@ -23,6 +23,9 @@ _NAMED = 3  # unreadable files that a message names
 
 class FaceDataset:
     """The faces of a listing as uint8 pixels at the size and in the colours that the model sees.
+
+    `landmarks` are those of the listing in pixels of the resized faces, cut and resized as they
+    were; None where the listing has none.
 
     Every picture is read when this is built. A file that changes on disk later changes nothing.
     Unreadable files stop here with a DataError that counts them, or are left out of `listing` if
@@ -37,14 +40,16 @@ class FaceDataset:
                 f"the {listing.split} split is empty: check the path and the layout of the data"
             )
         self.preprocessing = preprocessing
-        pixels, bad = _read(listing, preprocessing)
+        pixels, landmarks, bad = _read(listing, preprocessing)
         self.bad = tuple((listing.ids[i], reason) for i, reason in sorted(bad.items()))
         if bad:
             _refuse_too_many(self.bad, len(listing), max_bad)
             kept = [i for i in range(len(listing)) if i not in bad]
             pixels, listing = pixels[kept], _without(listing, kept, self.bad)
+            landmarks = None if landmarks is None else landmarks[kept]
         self.listing = listing
         self.pixels = pixels  # (N, S, S, K)
+        self.landmarks = landmarks  # (N, P, 2) x, y in pixels of the resized face
 
     def __len__(self) -> int:
         return len(self.listing)
@@ -59,6 +64,7 @@ class FaceDataset:
             raise DataError(f"no face of {self.listing.split} is left: each is {reason}")
         fewer = copy.copy(self)
         fewer.pixels = self.pixels[kept]
+        fewer.landmarks = None if self.landmarks is None else self.landmarks[kept]
         left_out = (*self.listing.left_out, (reason, len(self) - len(kept)))
         fewer.listing = replace(self.listing.take(kept), left_out=left_out)
         return fewer
@@ -71,8 +77,8 @@ class FaceDataset:
 
 def _read(
     listing: Listing, preprocessing: image.Preprocessing
-) -> tuple[NDArray[np.uint8], dict[int, str]]:
-    """Pixels of every face, and the reason for each that cannot be read."""
+) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, dict[int, str]]:
+    """Pixels and landmarks of every face, and the reason for each that cannot be read."""
     size, channels = preprocessing.size, 1 if preprocessing.grey else 3
     try:
         pixels = np.zeros((len(listing), size, size, channels), np.uint8)
@@ -82,11 +88,16 @@ def _read(
             f"{len(listing)} faces of {size} pixels need {gigabytes:.1f} GB of memory: use a "
             "smaller --img-size or fewer faces"
         ) from None
+    landmarks = None if listing.landmarks is None else listing.landmarks.astype(np.float32)
     bad: dict[int, str] = {}
 
     def put(index: int) -> None:
         try:
-            picture = _pixels(listing.pictures[index])
+            picture, left, top = _face(listing, index)
+            if landmarks is not None:
+                across, down = size / picture.shape[1], size / picture.shape[0]
+                # The middle of a pixel stays the middle of what it becomes.
+                landmarks[index] = (landmarks[index] - (left, top) + 0.5) * (across, down) - 0.5
             pixels[index] = preprocessing.resized(picture)[..., :channels]
         except (DataError, OSError) as error:
             name = listing.ids[index]
@@ -98,11 +109,20 @@ def _read(
     else:
         for index in range(len(listing)):
             put(index)
-    return pixels, bad
+    return pixels, landmarks, bad
 
 
-def _pixels(picture: Picture) -> NDArray[np.uint8]:
-    return image.read(picture) if isinstance(picture, Path) else picture
+def _face(listing: Listing, index: int) -> tuple[NDArray[np.uint8], int, int]:
+    """Picture of a face, cut to its box where it has one, and the corner where it was cut."""
+    picture, box = listing.pictures[index], listing.box(index)
+    pixels = image.read(picture) if isinstance(picture, Path) else picture
+    if box is None:
+        return pixels, 0, 0
+    try:
+        left, top, right, bottom = image.clipped(box, pixels.shape[1], pixels.shape[0])
+    except image.ImageError as error:
+        raise DataError(f"{listing.ids[index]}: {error}") from None
+    return pixels[top:bottom, left:right], left, top
 
 
 def _refuse_too_many(bad: tuple[tuple[str, str], ...], total: int, max_bad: float) -> None:

@@ -3,28 +3,37 @@
 Legend: N faces, S side of a face in pixels.
 """
 
+from collections.abc import Mapping
 from math import isqrt
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adafer.data import published
+from adafer.data.class_names import ORDERS
 from adafer.data.csv_rows import Faults
 from adafer.data.files import SplitMissing
 from adafer.data.listing import Listing
-from adafer.data.table import Splits, splits_in, tables_in
+from adafer.data.table import Splits, group_column, splits_in, tables_in
 from adafer.image import printable
 from adafer.labels import FER2013_ORDER, FERPLUS_ORDER, in_project_order
 from adafer.settings.data import DataSettings
 
 PIXELS, LABEL = ("pixels",), ("emotion", "label")
 _SIDE = 48
-_ORDERS = {"fer2013": FER2013_ORDER, "ferplus": FERPLUS_ORDER}
 
-# Faces of the labels 0-6 in the published training splits, as shares.
+
+def _shares(counts: Mapping[str, int], order: tuple[str, ...]) -> NDArray[np.float64]:
+    """Published share of each of the labels 0-6 among the training faces that have them."""
+    faces = np.array([counts[emotion] for emotion in order[: len(FER2013_ORDER)]], np.float64)
+    shares: NDArray[np.float64] = faces / faces.sum()
+    return shares
+
+
 _SHARES = {
-    "fer2013": np.array([3995, 436, 4097, 7215, 4965, 3171, 4830]) / 28709,
-    "ferplus": np.array([8733, 7284, 3136, 3022, 2098, 116, 536]) / 24925,
+    "fer2013": _shares(published.FER2013.splits["train"], FER2013_ORDER),
+    "ferplus": _shares(published.FERPLUS.splits["train"], FERPLUS_ORDER),
 }
 
 
@@ -51,7 +60,7 @@ def read(root: Path, split: str, settings: DataSettings) -> Listing:
         raise SplitMissing(f"no {split} faces in {root}; add {split}.csv or a Usage column")
     order, note = _order(splits, settings)
     faults = Faults(splits.tables[split].path)
-    ids, numbers, faces = _faces(splits, split, len(order), faults)
+    ids, numbers, faces, groups = _faces(splits, split, len(order), faults, settings.group_column)
     faults.check()
     names = in_project_order(frozenset(order))
     positions = np.array([names.index(emotion) for emotion in order], np.int64)
@@ -63,13 +72,14 @@ def read(root: Path, split: str, settings: DataSettings) -> Listing:
         labels=positions[np.array(numbers, np.intp)],
         pictures=tuple(faces),
         notes=(note,) if note else (),
+        groups=groups,
     )
 
 
 def _order(splits: Splits, settings: DataSettings) -> tuple[tuple[str, ...], str]:
     """Emotions in the order of the numbers, and what a user should know about that choice."""
     if settings.label_order != "auto":
-        return _ORDERS[settings.label_order], ""
+        return ORDERS[settings.label_order], ""
     if splits.column is not None:
         return FER2013_ORDER, ""
     counts = np.zeros(len(FER2013_ORDER), np.int64)
@@ -85,8 +95,8 @@ def _order(splits: Splits, settings: DataSettings) -> tuple[tuple[str, ...], str
                 counts[number] += 1
     fits = {name: float(counts @ np.log(shares)) for name, shares in _SHARES.items()}
     best = max(fits, key=fits.__getitem__)
-    other = next(name for name in _ORDERS if name != best)
-    order = _ORDERS[best]
+    other = next(name for name in _SHARES if name != best)
+    order = ORDERS[best]
     read_as = ", ".join(f"{n} {emotion}" for n, emotion in enumerate(order[: len(counts)]))
     return order, (
         f"labels 0-6 without Usage are read in {best}'s order ({read_as}), whose class shares they "
@@ -95,12 +105,14 @@ def _order(splits: Splits, settings: DataSettings) -> tuple[tuple[str, ...], str
 
 
 def _faces(
-    splits: Splits, split: str, classes: int, faults: Faults
-) -> tuple[tuple[str, ...], list[int], list[NDArray[np.uint8]]]:
-    """Names, label numbers and pixels (S, S) of the rows of a split; faults are added."""
+    splits: Splits, split: str, classes: int, faults: Faults, grouped_by: str
+) -> tuple[tuple[str, ...], list[int], list[NDArray[np.uint8]], tuple[str, ...] | None]:
+    """Names, label numbers, pixels (S, S) and persons of the rows of a split; faults are added."""
     table = splits.tables[split]
     label, pixels = table.column(LABEL, "label"), table.column(PIXELS, "pixels")
+    group = group_column(table, grouped_by)
     ids: list[str] = []
+    groups: list[str] = []
     numbers: list[int] = []
     faces: list[NDArray[np.uint8]] = []
     side = 0
@@ -111,7 +123,10 @@ def _faces(
             valid = f"a number from 0 to {classes - 1}"
             faults.add(line, f"label {shown!r} is not {valid} (see --label-order)")
             continue
-        face = _grey(fields[pixels])
+        if group is not None and not fields[group].strip():
+            faults.add(line, f"no {table.columns[group]}; fill it or remove the column")
+            continue
+        face = grey(fields[pixels])
         if isinstance(face, str):
             faults.add(line, face)
             continue
@@ -121,13 +136,14 @@ def _faces(
             faults.add(line, f"{face.size:,} pixel values instead of {side**2:,}")
             continue
         ids.append(f"{table.path.name}:{line}")
+        groups.append("" if group is None else printable(fields[group].strip()))
         numbers.append(number)
         faces.append(face.reshape(side, side))
-    return tuple(ids), numbers, faces
+    return tuple(ids), numbers, faces, None if group is None else tuple(groups)
 
 
-def _grey(cell: str) -> NDArray[np.uint8] | str:
-    """Levels of one row, or what is wrong with them."""
+def grey(cell: str) -> NDArray[np.uint8] | str:
+    """Grey levels of a cell, or what is wrong with them."""
     text = cell.strip()
     if not text:
         return "no pixel values"

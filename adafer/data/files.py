@@ -4,7 +4,8 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from math import ceil
 from pathlib import Path
 
 from adafer.errors import DataError
@@ -52,6 +53,30 @@ def some(names: Iterable[str], count: int, limit: int = 3) -> str:
     shown = [printable(name) for _, name in zip(range(limit), names, strict=False)]
     rest = f" and {count - len(shown):,} more" if count > len(shown) else ""
     return ", ".join(shown) + rest
+
+
+def refuse_missing(
+    place: Path, missing: Sequence[str], total: int, max_bad: float, way_out: str
+) -> tuple[tuple[str, int], ...]:
+    """Count missing pictures as left out, or raise DataError if their share is above `max_bad`."""
+    if not missing:
+        return ()
+    share = len(missing) / total
+    if share <= max_bad and len(missing) < total:
+        return (("missing image file", len(missing)),)
+    if len(missing) < total:
+        way_out += f", or leave them out with --max-bad {ceil(share * 1000) / 1000:g}"
+    raise DataError(
+        f"{printable(str(place))}: {len(missing):,} of {total:,} images are missing "
+        f"({some(missing, len(missing))}); {way_out}"
+    )
+
+
+def unreadable(error: OSError, place: Path) -> DataError:
+    """Say which file or folder the system refused, and why."""
+    name = printable(str(error.filename or place))
+    reason = error.strerror or type(error).__name__
+    return DataError(f"{name} cannot be read ({reason}); correct the path or its permissions")
 
 
 def split_folders(root: Path) -> dict[str, Path]:

@@ -1,12 +1,13 @@
 """Folders named after classes, inside folders named after splits."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from adafer.data.class_names import Classes, classes_of, read_label_map
+from adafer.data.class_names import LABEL_MAP, Classes, classes_of, read_label_map
 from adafer.data.files import (
     IMAGE_SUFFIXES,
     Roots,
@@ -19,6 +20,7 @@ from adafer.data.files import (
 from adafer.data.listing import Listing
 from adafer.errors import DataError
 from adafer.image import printable
+from adafer.labels import AFFECTNET_ORDER
 from adafer.settings.data import DataSettings
 
 
@@ -32,7 +34,8 @@ def read(root: Path, split: str, settings: DataSettings) -> Listing:
     """ImageFolder: train/CLASS/.../picture, and the same for val (valid, validation) and test.
 
     Any data set. Folders named by emotions, in any case and alias, stand in the project's order;
-    1 to 7 are RAF-DB's numbers; other class sets keep their names, in the order of a
+    1 to 7 are RAF-DB's numbers, 0 to 6 or 7 AffectNet's where the root is named after it or
+    `label_order` says so; other class sets keep their names, in the order of a
     `label_map.json` in the root, else by name. The classes are those of train: a class that only
     another split has is an error, one that it lacks is noted. FER2013 as Kaggle's msambare/fer2013
     has this layout: 28,709 train, 7,178 test, which are PublicTest and PrivateTest together.
@@ -70,7 +73,23 @@ def _classes(root: Path, train: Path, settings: DataSettings) -> Classes:
     names = [folder.name for folder in visible_folders(train)]
     if not names:
         raise DataError(f"{train}: no class folders; put the pictures of each class in its own")
-    return classes_of(names, read_label_map([root]), settings.label_order)
+    label_map, order = read_label_map([root]), settings.label_order
+    if label_map is None and order == "auto" and _affectnet_numbers(root, names):
+        classes = classes_of(names, None, "affectnet")
+        read_as = ", ".join(f"{n} {word}" for n, word in enumerate(AFFECTNET_ORDER[: len(names)]))
+        note = f"classes are read in AffectNet's order ({read_as}), as the folder is named after it"
+        return replace(classes, notes=(f"{note}; a {LABEL_MAP} or --label-order says otherwise",))
+    return classes_of(names, label_map, order)
+
+
+def _affectnet_numbers(root: Path, names: Sequence[str]) -> bool:
+    """Whether folders 0 to 6 or 0 to 7 lie in a place that is named after AffectNet.
+
+    Only its copies are so sure to have its order; RAF-DB and FER2013 come in such folders too.
+    """
+    numbers = {str(number) for number in range(len(AFFECTNET_ORDER))}
+    named = any("affectnet" in part.lower() for part in root.absolute().parts[-3:])
+    return named and set(names) in (numbers, numbers - {"7"})
 
 
 def _without_empty_class(listing: Listing, folder: Path) -> Listing:

@@ -25,16 +25,18 @@ class Listing:
     labels: NDArray[np.int64]  # (N,) index into class_names
     votes: NDArray[np.float32] | None = None  # (N, C) annotator share, rows sum to 1
     pictures: tuple[Picture, ...]  # N
+    boxes: NDArray[np.int64] | None = None  # (N, 4) left, top, right, bottom of each face; pixels
     left_out: tuple[tuple[str, int], ...] = ()  # reason and count of the rows that are not here
     notes: tuple[str, ...] = ()  # sentences that a user should see
     carved: bool = False  # True where the split was carved out of train by us
-    landmarks: NDArray[np.float32] | None = None  # (N, P, 2) x, y in pixels; NaN where unknown
+    landmarks: NDArray[np.float32] | None = None  # (N, P, 2) x, y in the whole picture; NaN unknown
     mirror_points: tuple[int, ...] = ()  # P, which point each one becomes when a face is mirrored
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name to N values
     groups: tuple[str, ...] | None = None  # N names of persons, or of what else may not be split
 
     def __post_init__(self) -> None:
         rows = len(self.ids)
+        assert self.boxes is None or self.boxes.shape == (rows, 4)
         assert self.landmarks is None or self.landmarks.shape[0] == rows
         assert self.landmarks is None or sorted(self.mirror_points) == list(
             range(self.landmarks.shape[1])
@@ -44,6 +46,13 @@ class Listing:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def box(self, index: int) -> tuple[int, int, int, int] | None:
+        """Left, top, right and bottom of a face in its picture, or None for the whole picture."""
+        if self.boxes is None:
+            return None
+        left, top, right, bottom = self.boxes[index].tolist()
+        return left, top, right, bottom
 
     def counts(self) -> dict[str, int]:
         """Faces of each class, in the order of the classes."""
@@ -62,6 +71,7 @@ class Listing:
             labels=self.labels[chosen],
             votes=None if self.votes is None else self.votes[chosen],
             pictures=tuple(self.pictures[i] for i in chosen),
+            boxes=None if self.boxes is None else self.boxes[chosen],
             landmarks=None if self.landmarks is None else self.landmarks[chosen],
             attributes={
                 name: tuple(values[i] for i in chosen) for name, values in self.attributes.items()

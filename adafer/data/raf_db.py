@@ -11,11 +11,13 @@ from adafer.data.files import (
     Roots,
     SplitMissing,
     images_under,
+    refuse_missing,
     some,
     split_folders,
     split_of,
 )
 from adafer.data.listing import Listing
+from adafer.data.raf_db_annotation import annotated
 from adafer.errors import DataError
 from adafer.image import printable
 from adafer.labels import RAFDB_ORDER, in_project_order
@@ -25,7 +27,9 @@ LISTS = ("EmoLabel/list_patition_label.txt", "list_patition_label.txt", "list_pa
 """The official list of both splits; its name is misspelt there too."""
 
 SPLIT_LISTS = ("{}_label.txt", "EmoLabel/{}_label.txt")
-_FOLDERS = ("Image/aligned", "aligned", "Image/original", "original", "Image", "", "{}")
+_ALIGNED = ("Image/aligned", "aligned")
+_ORIGINAL = ("Image/original", "original")
+_FOLDERS = (*_ALIGNED, *_ORIGINAL, "Image", "", "{}")
 _NAMES = in_project_order(frozenset(RAFDB_ORDER))
 _NUMBERS = tuple(str(number) for number in range(1, len(RAFDB_ORDER) + 1))
 
@@ -39,8 +43,11 @@ def read(root: Path, split: str, settings: DataSettings) -> Listing:
     """RAF-DB, single-label subset: EmoLabel/list_patition_label.txt beside Image/aligned.
 
     Also train_label.txt and test_label.txt beside the images; aligned faces go before original
-    pictures. Source: http://www.whdeng.cn/RAF/model1.html. Licence: by request, research
-    only. Class order: 1 surprise, 2 fear, 3 disgust, 4 happiness, 5 sadness,
+    pictures. `rafdb_pictures` "original" takes the latter, cut to Annotation/boundingbox, with the
+    landmarks of Annotation/manual (5) or auto (37, `rafdb_landmarks`), which belong to them alone.
+    Gender, race and age as annotators saw them are attributes.
+    Source: http://www.whdeng.cn/RAF/model1.html. Licence: by request, research only.
+    Class order: 1 surprise, 2 fear, 3 disgust, 4 happiness, 5 sadness,
     6 anger, 7 neutral. Counts: 12,271 train, 3,068 test, no validation; train by class 1-7: 1,290,
     281, 717, 4,772, 1,982, 705, 2,524; test: 329, 74, 160, 1,185, 478, 162, 680.
     Paper: Li, Deng and Du, CVPR 2017.
@@ -51,25 +58,28 @@ def read(root: Path, split: str, settings: DataSettings) -> Listing:
     path = _list_of(base, split)
     if path is None:
         raise SplitMissing(f"no {split} list in {base}; add {split}_label.txt")
-    folders = [base / folder.format(split) for folder in _FOLDERS]
+    original = settings.rafdb_pictures == "original"
+    folders = [base / f.format(split) for f in (_ORIGINAL if original else _FOLDERS)]
     roots = Roots(folders, [root, *map(Path, settings.roots)])
-    labels, pictures, missing = _faces(path, split, roots)
-    if missing:
-        raise DataError(
-            f"{path}: {len(missing):,} of {len(missing) + len(labels):,} images are missing "
-            f"({some(missing, len(missing))}); put them in Image/aligned or Image/original"
-        )
-    return Listing(
+    labels, pictures, missing = _faces(path, split, roots, original)
+    way_out = f"put them in {_ORIGINAL[0] if original else 'Image/aligned or Image/original'}"
+    total = len(missing) + len(labels)
+    left_out = refuse_missing(path, missing, total, settings.max_bad, way_out)
+    listing = Listing(
         layout="rafdb",
         split=split,
         class_names=_NAMES,
         ids=tuple(map(printable, labels)),
         labels=np.array(list(labels.values()), np.int64),
         pictures=tuple(pictures),
+        left_out=left_out,
     )
+    return annotated(listing, base / "Annotation", roots, settings.rafdb_landmarks)
 
 
-def _faces(path: Path, split: str, roots: Roots) -> tuple[dict[str, int], list[Path], list[str]]:
+def _faces(
+    path: Path, split: str, roots: Roots, original: bool
+) -> tuple[dict[str, int], list[Path], list[str]]:
     """Class position by image name, the pictures, and the names without a picture."""
     faults = Faults(path)
     labels: dict[str, int] = {}
@@ -77,7 +87,7 @@ def _faces(path: Path, split: str, roots: Roots) -> tuple[dict[str, int], list[P
     missing: list[str] = []
     for line, name, number in _entries(path, split, faults):
         try:
-            picture = roots.find(_aligned(name)) or roots.find(name)
+            picture = (None if original else roots.find(_aligned(name))) or roots.find(name)
         except OutsideRoot:
             faults.add(line, f"{printable(name)!r} is outside the data root")
             continue

@@ -1,5 +1,6 @@
 """CSV files with a path and a label in every row."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from adafer.data.class_names import Classes, classes_of, read_label_map
 from adafer.data.csv_rows import Faults, Table
 from adafer.data.files import OutsideRoot, Roots, SplitMissing, some, split_folders, split_of
 from adafer.data.listing import Listing
+from adafer.data.vote_columns import shares, vote_columns
 from adafer.errors import DataError
 from adafer.image import printable
 from adafer.settings.data import DataSettings
@@ -21,6 +23,11 @@ PATH = (
 )
 LABEL = ("label", "emotion", "expression", "class", "class_name", "labels", "target", "category")
 SPLIT = ("split", "usage", "subset", "partition")
+GROUP = (
+    *("group", "groups", "subject", "subject_id", "identity", "identity_id"),
+    *("person", "person_id"),
+)
+"""Columns whose faces may not be split: the same person, or what else belongs together."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,9 @@ def read(root: Path, split: str, settings: DataSettings) -> Listing:
 
     Any data set, any label names: emotions stand in the project's order, others in the order of a
     `label_map.json` beside the CSV, else as they first appear in train. Paths are looked for beside
-    the CSV, in the data root and in `roots`, and never outside them.
+    the CSV, in the data root and in `roots`, and never outside them. A column `subject`,
+    `identity`, `person` or `group` says which faces belong together, or `group_column`. Columns
+    `votes_CLASS`, one for each class, hold the votes of annotators as counts or shares.
     """
     splits = splits_in(root, PATH, LABEL)
     if split not in splits.tables:
@@ -68,7 +77,14 @@ def read(root: Path, split: str, settings: DataSettings) -> Listing:
     words = [fields[label] for _, fields in splits.rows(first, Faults(table.path))]
     classes = classes_of(filter(str.strip, words), read_label_map([beside]), settings.label_order)
     folders = [beside, *map(Path, settings.roots)]
-    return _listing(splits, split, classes, Roots(folders, folders))
+    return _listing(splits, split, classes, Roots(folders, folders), settings.group_column)
+
+
+def group_column(table: Table, name: str) -> int | None:
+    """Column that says which faces belong together: the one asked for, or a usual name."""
+    if not name:
+        return table.find(GROUP)
+    return table.column((re.sub(r"\s+", "_", name.strip().lower()),), "group")
 
 
 def tables_in(root: Path) -> list[Table]:
@@ -128,17 +144,26 @@ def _has_faces(table: Table) -> bool:
     return table.find(PATH) is not None and table.find(LABEL) is not None
 
 
-def _listing(splits: Splits, split: str, classes: Classes, roots: Roots) -> Listing:
+def _listing(
+    splits: Splits, split: str, classes: Classes, roots: Roots, grouped_by: str
+) -> Listing:
     table = splits.tables[split]
     path_column, label_column = table.column(PATH, "path"), table.column(LABEL, "label")
+    by, counted = group_column(table, grouped_by), vote_columns(table, classes)
     faults = Faults(table.path)
     ids: list[str] = []
     labels: list[int] = []
     pictures: list[Path] = []
+    groups: list[str] = []
+    votes: list[list[float]] = []
     seen: dict[str, int] = {}
     for line, fields in splits.rows(split, faults):
         name, word = fields[path_column], fields[label_column].strip()
         position = classes.position(word) if word else None
+        group = "" if by is None else fields[by].strip()
+        if by is not None and not group:
+            faults.add(line, f"no {table.columns[by]}; fill it or remove the column")
+            continue
         if position is None:
             known = some(classes.names, len(classes.names), 12)
             shown = printable(word[:40])
@@ -154,10 +179,15 @@ def _listing(splits: Splits, split: str, classes: Classes, roots: Roots) -> List
         elif name in seen:
             faults.add(line, f"{printable(name[:80])!r} stands in line {seen[name]} already")
         else:
+            share = shares(line, fields, counted, faults) if counted else []
+            if share is None:
+                continue
             seen[name] = line
+            votes.append(share)
             ids.append(printable(name))
             labels.append(position)
             pictures.append(path)
+            groups.append(printable(group))
     faults.check()
     return Listing(
         layout="csv",
@@ -165,6 +195,21 @@ def _listing(splits: Splits, split: str, classes: Classes, roots: Roots) -> List
         class_names=classes.names,
         ids=tuple(ids),
         labels=np.array(labels, np.int64),
+        votes=np.array(votes, np.float32).reshape(len(votes), -1) if counted else None,
         pictures=tuple(pictures),
-        notes=classes.notes,
+        notes=(*classes.notes, *_other_folders(pictures, labels, classes, table.path)),
+        groups=None if by is None else tuple(groups),
     )
+
+
+def _other_folders(
+    pictures: Sequence[Path], labels: Sequence[int], classes: Classes, path: Path
+) -> tuple[str, ...]:
+    """Note how many faces lie in a folder that is named after another class than theirs."""
+    meant = [classes.position(picture.parent.name) for picture in pictures]
+    named = sum(place is not None for place in meant)
+    differ = sum(p not in (None, label) for p, label in zip(meant, labels, strict=True))
+    if not differ or named < len(pictures):
+        return ()
+    note = f"{differ:,} of {len(pictures):,} labels of {printable(path.name)} are not the class "
+    return (note + "that their folder is named after; the labels of the list are used",)

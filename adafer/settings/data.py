@@ -12,12 +12,34 @@ class DataSettings:
     """SOURCE: a path whose layout is recognised, or `toy` for the built-in drawn faces."""
     layout: str = "auto"
     """Layout of the path, where it is recognised wrongly."""
-    label_order: Literal["auto", "ferplus", "fer2013"] = "auto"
-    """Meaning of the numbers in a CSV with pixels: FER+'s order (0-7) or FER2013's (0-6)."""
+    label_order: Literal["auto", "ferplus", "fer2013", "affectnet"] = "auto"
+    """Whose order the numbers of a CSV or of class folders have: FER+'s (0-7), FER2013's (0-6) or
+    AffectNet's (0-7)."""
+    affectnet_classes: Literal[7, 8] = 8
+    """Emotions of AffectNet; 7 leaves contempt out."""
+    rafdb_pictures: Literal["aligned", "original"] = "aligned"
+    """RAF-DB's aligned faces, or the faces cut from its original pictures, which have landmarks."""
+    rafdb_landmarks: Literal[5, 37] = 5
+    """Points of each original face of RAF-DB: 5 set by hand or 37 found by a program."""
     train_labels: Literal["votes", "majority"] = "votes"
     """FER+ training faces: every face with votes, or only those with a clear majority."""
+    evaluation_faces: Literal["majority", "votes"] = "majority"
+    """FER+ validation and test faces: those with a clear majority, as the protocol says, or every
+    face with votes, for comparisons with people."""
     roots: tuple[str, ...] = ()
     """More folders in which the relative paths of a CSV are looked for."""
+    group_column: str = ""
+    """Column of a CSV, or attribute of the faces, that says which faces belong together, such as
+    those of one person; `subject`, `identity`, `person` and `group` are found without it."""
+    also: tuple[str, ...] = ()
+    """More SOURCEs, whose training faces join those of the first; their classes are matched by
+    name."""
+    synthetic: tuple[str, ...] = ()
+    """SOURCEs of drawn or generated faces, such as `toy`, that join train and nothing else."""
+    synthetic_fraction: float = 0.5
+    """Largest share of the training faces that may be synthetic; the rest of them is left out."""
+    unknown_classes: Literal["stop", "drop"] = "stop"
+    """Faces of a further source whose class the first lacks: stop, or drop them and count them."""
     validation_fraction: float = 0.1
     """Share of train carved off, stratified and seeded, where a data set has no validation."""
     split_seed: int = 0
@@ -32,12 +54,15 @@ class DataSettings:
     """Class weight = frequency to minus this power, scaled to mean 1 over the faces."""
     augment: Literal["none", "light", "strong"] = "strong"
     """Random shift, scale, rotation, flip, dropout and colour jitter of training faces."""
+    augment_engine: Literal["face", "batch"] = "face"
+    """Vary training faces one by one (albumentations), or whole batches on the device, which is
+    faster; the same family, other random numbers."""
     batch_size: int = 128
     """Faces per optimiser step."""
     workers: int = -1
     """Processes that prepare faces; -1 chooses from the machine. The result does not change."""
     max_bad: float = 0.0
-    """Share of unreadable image files that may be left out; more stops before training."""
+    """Share of missing or of unreadable image files that may be left out; more stops a training."""
     leaks: Literal["stop", "drop", "allow"] = "stop"
     """Faces of train that are in validation or test too, pixel for pixel: stop, drop them from
     train, or allow them; the run record says how many."""

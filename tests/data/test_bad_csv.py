@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from adafer.data import READERS, open_data
 from adafer.data.csv_rows import Faults, Table
-from adafer.data.fer2013 import _grey
+from adafer.data.fer2013 import grey
 from adafer.errors import DataError
 from adafer.settings.data import DataSettings
 
@@ -266,14 +266,14 @@ def test_an_empty_split_stops_before_training(tmp_path):
 
 @given(st.lists(st.integers(0, 255), min_size=1, max_size=50))
 def test_pixels_survive_writing_and_parsing(levels):
-    parsed = _grey(" ".join(map(str, levels)))
+    parsed = grey(" ".join(map(str, levels)))
     assert isinstance(parsed, np.ndarray)
     assert parsed.tolist() == levels
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_pixels_or_a_reason(text):
-    parsed = _grey(text)
+    parsed = grey(text)
     if not isinstance(parsed, str):
         assert parsed.tolist() == [int(word) for word in text.split()]
         assert text.isascii()
