@@ -1,7 +1,7 @@
 """Measure a trained model on a split, and write its tables and its page."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,14 @@ from adafer.report.console import closing_table
 from adafer.run import Run, now, open_run
 
 
-def mirrored(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Yield the batches with every face mirrored."""
+def mirrored(batches: Iterable[Batch], mirror_points: Sequence[int] = ()) -> Iterator[Batch]:
+    """Yield the batches with every face mirrored, and left and right landmarks changed over."""
     for batch in batches:
-        yield replace(batch, images=batch.images.flip(-1))
+        landmarks = batch.landmarks
+        if landmarks is not None:
+            landmarks = landmarks[:, list(mirror_points)].clone()
+            landmarks[..., 0] = batch.images.shape[-1] - 1 - landmarks[..., 0]
+        yield replace(batch, images=batch.images.flip(-1), landmarks=landmarks)
 
 
 def measure(
@@ -52,10 +56,10 @@ def measure(
     """
     loader = Loader(dataset, recipe.data, seed=0, train=False)
     set_full_depth(model, every_step)
-    names = dataset.listing.class_names
+    names, pairs = dataset.listing.class_names, dataset.listing.mirror_points
     plain = predict(model, loader(0), class_names=names, device=device)
     if mirror:
-        other = predict(model, mirrored(loader(0)), class_names=names, device=device)
+        other = predict(model, mirrored(loader(0), pairs), class_names=names, device=device)
         plain = replace(plain, probabilities=(plain.probabilities + other.probabilities) / 2)
     set_full_depth(model, False)
     return plain
@@ -91,7 +95,7 @@ def evaluate(
     run = open_run(Path(path))
     bundle = load_bundle(run.path, which)
     recipe = _asked(run.recipe(), data)
-    listing = _listing(recipe, split, bundle)
+    listing = listing_of(recipe, split, bundle)
     dataset = FaceDataset(listing, bundle.preprocessing, recipe.data.max_bad)
     chosen = hardware.choose_device(device)
     model = _with_depth(bundle.model, max_steps).to(chosen)
@@ -126,7 +130,7 @@ def report(path: Path, *, split: str = "val") -> Path:
     bundle = load_bundle(run.path, "best")
     recipe = run.recipe()
     dataset = FaceDataset(
-        _listing(recipe, split, bundle), bundle.preprocessing, recipe.data.max_bad
+        listing_of(recipe, split, bundle), bundle.preprocessing, recipe.data.max_bad
     )
     faces = (
         dataset.faces(np.arange(len(dataset))) if dataset.listing.ids == predictions.ids else None
@@ -179,7 +183,8 @@ def _asked(recipe: Recipe, data: str | None) -> Recipe:
     return recipe if data is None else recipe.changed(data=data, layout="auto")
 
 
-def _listing(recipe: Recipe, split: str, bundle: Bundle) -> Listing:
+def listing_of(recipe: Recipe, split: str, bundle: Bundle) -> Listing:
+    """List a split of the recipe's data; raises DataError where its classes are not the model's."""
     source = open_data(recipe.data)
     listing = {"train": lambda: source.train, "val": lambda: source.validation}.get(
         split, source.test

@@ -7,11 +7,13 @@ from typing import Any
 
 from adafer.bundle import load_bundle
 from adafer.data import DataSource, open_data
+from adafer.data.batched import BatchedLoader
 from adafer.data.dataset import FaceDataset
 from adafer.data.files import SplitMissing
 from adafer.data.leaks import find_leaks, settle_leaks
 from adafer.data.loader import Loader
 from adafer.engine import checkpoint, hardware
+from adafer.engine.batches import Batches
 from adafer.engine.journal import Results
 from adafer.engine.lock import run_lock
 from adafer.engine.mixup import MixUp
@@ -70,7 +72,7 @@ def train(
         recipe = resumed.recipe()
     chosen = (find_recipe(recipe) if isinstance(recipe, str) else recipe).changed(**changes)
     require_tracker(track)
-    training = _prepare(chosen, watcher)
+    training = prepare_training(chosen, watcher)
     run = resumed or new_run(Path(runs), name or chosen.name)
     with run_lock(run.path), StopRequest(hours) as stop:
         finished = _run(run, training, stop, resumed is not None, allow_changed, track, command)
@@ -89,7 +91,7 @@ class Interrupted(AdaferError):
         self.exit_code = 128 + signal_number
 
 
-def _prepare(recipe: Recipe, watcher: Watcher) -> Training:
+def prepare_training(recipe: Recipe, watcher: Watcher) -> Training:
     """Open the data and build the model; nothing is written yet."""
     source = open_data(recipe.data)
     preprocessing = Preprocessing(size=recipe.data.img_size, grey=recipe.data.grey)
@@ -152,7 +154,7 @@ def _run(
         _restore(run, training, allow_changed)
     describe(run, training, resuming, command)
     epochs = sum(phase.epochs for phase in recipe.phases)
-    batches = Loader(training.train, recipe.data, seed=recipe.train.seed, train=True)
+    batches = training_batches(training)
     stopper = Stopper(
         monitor=recipe.train.monitor,
         patience=recipe.train.patience,
@@ -169,7 +171,8 @@ def _run(
     with closing(tracker) if tracker is not None else nullcontext():
         records = fit(
             state, training.loss(), batches, recipe.phases, recipe.train,
-            prepare=MixUp(alpha=recipe.train.mixup) if recipe.train.mixup else None, stop=stop, on_step=watch, may_rest=resting,
+            prepare=MixUp(alpha=recipe.train.mixup) if recipe.train.mixup else None,
+            stop=stop, on_step=watch, may_rest=resting,
         )  # fmt: skip
         for record in records:
             if not record.finished:
@@ -197,6 +200,14 @@ def _run(
     run.record(stopped=now(), exit_reason=stop.reason)
     watcher.said(f"{stop.reason}; saved, go on with: adafer train --resume {run.path}")
     return False
+
+
+def training_batches(training: Training) -> Batches:
+    """Return the training faces as batches, varied one by one or all at once on the device."""
+    data, seed = training.recipe.data, training.recipe.train.seed
+    if data.augment_engine == "batch":
+        return BatchedLoader(training.train, data, seed=seed, device=training.state.device)
+    return Loader(training.train, data, seed=seed, train=True)
 
 
 def _restore(run: Run, training: Training, allow_changed: bool) -> None:

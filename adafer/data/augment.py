@@ -5,6 +5,8 @@ The family is shift, scale and rotation, horizontal flip, colour jitter and coar
 
 import os
 import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import cv2
@@ -18,9 +20,42 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import albumentations as A
 
 Face = NDArray[np.uint8]
+Points = NDArray[np.float32]
 Level = Literal["none", "light", "strong"]
 
 _WORD = 1 << 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranges:
+    """How far a level goes; chances are for each face."""
+
+    flip: float = 0.5  # chance
+    affine: float  # chance of shift, scale and rotation together
+    shift: float  # share of the side, either way
+    turn: float  # degrees, either way
+    zoom: float  # scale of each side is 1 minus to 1 plus this
+    jittered: float  # chance
+    jitter: float  # contrast factor is 1 minus to 1 plus this
+    dropout: float  # chance of one or two holes
+
+
+RANGES = {
+    "light": Ranges(
+        affine=0.7, shift=0.05, turn=8, zoom=0.08, jittered=0.5, jitter=0.15, dropout=0.0
+    ),
+    "strong": Ranges(
+        affine=0.9, shift=0.08, turn=15, zoom=0.15, jittered=0.7, jitter=0.3, dropout=0.5
+    ),
+}
+"""Ranges of both levels, whichever way the faces are varied."""
+
+HOLE = (0.1, 0.3)
+"""Sides of a hole, as shares of the face's side."""
+HUE = 0.02
+"""Shift of the hue, either way, as a share of the circle."""
+
+_CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
 
 
 class Augmentation:
@@ -46,6 +81,34 @@ class Augmentation:
         self._rewind(epoch, index, repeat)
         return cast(Face, self._pipeline(image=face)["image"])
 
+    def with_points(
+        self,
+        face: Face,
+        points: Points,
+        mirror_points: Sequence[int],
+        epoch: int,
+        index: int,
+        repeat: int = 0,
+    ) -> tuple[Face, Points]:
+        """Vary a face, the same as without points, and its landmarks (P, 2) with it.
+
+        In a mirrored face each point takes the place of its partner, so that a left eye stays the
+        eye on the left. Points may leave the face; unknown ones (NaN) stay unknown.
+        """
+        if self.level == "none":
+            return face, points
+        known = np.isfinite(points).sum(1) == 2
+        given = np.concatenate([np.where(known[:, None], points, 0), _CORNERS]).astype(np.float32)
+        self._rewind(epoch, index, repeat)
+        varied = self._pointed(image=face, keypoints=given)
+        moved = np.asarray(varied["keypoints"], dtype=np.float32).reshape(-1, 2)
+        origin, right, down = moved[-3:].astype(np.float64)
+        moved = moved[:-3]
+        moved[np.flatnonzero(~known)] = np.nan
+        if np.linalg.det(np.stack([right - origin, down - origin])) < 0:
+            moved = moved[list(mirror_points)]
+        return cast(Face, varied["image"]), moved
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave the pipeline out: a process that prepares faces builds its own."""
         return {"level": self.level, "seed": self.seed, "grey": self.grey}
@@ -58,12 +121,15 @@ class Augmentation:
         self._numpy_random = np.random.Philox(key=0)
         self._fresh = self._numpy_random.state
         self._python_random = random.Random(0)
-        self._pipeline = A.Compose(_transforms(self.level, grey=self.grey))
+        transforms = _transforms(self.level, grey=self.grey)
+        self._pipeline = A.Compose(transforms)
+        points = A.KeypointParams(format="xy", remove_invisible=False)
+        # Without a transform that moves points, the library warns of them.
+        self._pointed = A.Compose(transforms, keypoint_params=points if transforms else None)
         # One pair of generators for all transforms: setting their states for each face is thirty
         # times cheaper than Compose.set_random_seed, which builds a pair for every transform.
-        self._pipeline.set_random_state(
-            np.random.Generator(self._numpy_random), self._python_random
-        )
+        for pipeline in (self._pipeline, self._pointed):
+            pipeline.set_random_state(np.random.Generator(self._numpy_random), self._python_random)
 
     def _rewind(self, epoch: int, index: int, repeat: int) -> None:
         low = (repeat * _WORD + index) % (_WORD * _WORD)
@@ -76,28 +142,27 @@ class Augmentation:
 def _transforms(level: Level, *, grey: bool) -> list[A.BasicTransform]:
     if level == "none":
         return []
-    strong = level == "strong"
-    reach, turn, zoom = (0.08, 15, 0.15) if strong else (0.05, 8, 0.08)
+    ranges = RANGES[level]
     chosen: list[A.BasicTransform] = [
-        A.HorizontalFlip(p=0.5),
+        A.HorizontalFlip(p=ranges.flip),
         A.Affine(
-            scale=(1 - zoom, 1 + zoom),
-            translate_percent=(-reach, reach),
-            rotate=(-turn, turn),
+            scale=(1 - ranges.zoom, 1 + ranges.zoom),
+            translate_percent=(-ranges.shift, ranges.shift),
+            rotate=(-ranges.turn, ranges.turn),
             # Repeats the rim; the mirroring borders would also mirror landmarks.
             border_mode=cv2.BORDER_REPLICATE,
-            p=0.9 if strong else 0.7,
+            p=ranges.affine,
         ),
-        _jitter(0.3 if strong else 0.15, grey=grey, chance=0.7 if strong else 0.5),
+        _jitter(ranges.jitter, grey=grey, chance=ranges.jittered),
     ]
-    if strong:
+    if ranges.dropout:
         chosen.append(
             A.CoarseDropout(
                 num_holes_range=(1, 2),
-                hole_height_range=(0.1, 0.3),
-                hole_width_range=(0.1, 0.3),
+                hole_height_range=HOLE,
+                hole_width_range=HOLE,
                 fill=0,
-                p=0.5,
+                p=ranges.dropout,
             )
         )
     return chosen
@@ -109,6 +174,4 @@ def _jitter(reach: float, *, grey: bool, chance: float) -> A.BasicTransform:
             brightness_limit=reach / 2, contrast_limit=reach, p=chance
         )
     sway = (1 - reach, 1 + reach)
-    return A.ColorJitter(
-        brightness=sway, contrast=sway, saturation=sway, hue=(-0.02, 0.02), p=chance
-    )
+    return A.ColorJitter(brightness=sway, contrast=sway, saturation=sway, hue=(-HUE, HUE), p=chance)

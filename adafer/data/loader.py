@@ -40,22 +40,34 @@ class _Task:
     repeats: NDArray[np.intp]  # (B,) how often each face has come before in this epoch
 
 
-class _Preparation(Dataset[NDArray[np.uint8]]):
-    """Look up and vary the faces of a task."""
+Prepared = tuple[NDArray[np.uint8], NDArray[np.float32] | None]
+"""Pixels (B, S, S, K) and landmarks (B, P, 2) of a batch."""
 
-    def __init__(self, pixels: NDArray[np.uint8], augmentation: Augmentation) -> None:
-        self.pixels = pixels
+
+class _Preparation(Dataset[Prepared]):
+    """Look up and vary the faces of a task, and their landmarks where they have some."""
+
+    def __init__(self, dataset: FaceDataset, augmentation: Augmentation) -> None:
+        self.pixels = dataset.pixels
+        self.landmarks = dataset.landmarks
+        self.mirror_points = dataset.listing.mirror_points
         self.augmentation = augmentation
 
-    def __getitem__(self, task: _Task) -> NDArray[np.uint8]:
-        """Pixels (B, S, S, K)."""
+    def __getitem__(self, task: _Task) -> Prepared:
+        """Pixels (B, S, S, K) and landmarks (B, P, 2)."""
         faces = self.pixels[task.indices]
+        landmarks = None if self.landmarks is None else self.landmarks[task.indices]
         if self.augmentation.level == "none":
-            return faces
+            return faces, landmarks
         places = zip(task.indices.tolist(), task.repeats.tolist(), strict=True)
         for row, (index, repeat) in enumerate(places):
-            faces[row] = self.augmentation(faces[row], task.epoch, index, repeat)
-        return faces
+            if landmarks is None:
+                faces[row] = self.augmentation(faces[row], task.epoch, index, repeat)
+            else:
+                faces[row], landmarks[row] = self.augmentation.with_points(
+                    faces[row], landmarks[row], self.mirror_points, task.epoch, index, repeat
+                )
+        return faces, landmarks
 
 
 class Loader:
@@ -77,7 +89,7 @@ class Loader:
         self._power = settings.balance_power if settings.balance == "sampler" else None
         level = settings.augment if train else "none"
         grey = dataset.preprocessing.grey
-        self._preparation = _Preparation(dataset.pixels, Augmentation(level, seed, grey=grey))
+        self._preparation = _Preparation(dataset, Augmentation(level, seed, grey=grey))
         every = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=-1)
         self._levels = dataset.preprocessing.normalised(every).reshape(3, 1, 256)
         # Without variation a batch is a copy: cheaper than handing it over between processes.
@@ -94,8 +106,8 @@ class Loader:
             prepared = _in_processes(self._preparation, tasks, workers)
         else:
             prepared = (self._preparation[task] for task in tasks)
-        for task, faces in zip(tasks, prepared, strict=True):
-            yield self._batch(task, faces)
+        for task, (faces, landmarks) in zip(tasks, prepared, strict=True):
+            yield self._batch(task, faces, landmarks)
 
     def order(self, epoch: int) -> NDArray[np.intp]:
         """Places in the data set that this epoch visits, (N,)."""
@@ -118,12 +130,15 @@ class Loader:
             for first in range(0, len(order), self.batch_size)
         ]
 
-    def _batch(self, task: _Task, faces: NDArray[np.uint8]) -> Batch:
+    def _batch(
+        self, task: _Task, faces: NDArray[np.uint8], landmarks: NDArray[np.float32] | None
+    ) -> Batch:
         listing = self.dataset.listing
         return Batch(
             images=torch.from_numpy(self._normalised(faces)),
             labels=torch.from_numpy(listing.labels[task.indices]),
             votes=None if listing.votes is None else torch.from_numpy(listing.votes[task.indices]),
+            landmarks=None if landmarks is None else torch.from_numpy(landmarks),
             ids=tuple(listing.ids[i] for i in task.indices.tolist()),
         )
 
@@ -154,7 +169,7 @@ def workers_for(wish: int) -> int:
 
 def _in_processes(
     preparation: _Preparation, tasks: list[_Task], workers: int
-) -> Iterator[NDArray[np.uint8]]:
+) -> Iterator[Prepared]:
     """Prepare tasks in worker processes, in order.
 
     Forked workers share the pixels' memory. Batches come back through pipes, not through shared
@@ -184,7 +199,7 @@ def _in_processes(
         ) from error
 
 
-def _started(loader: "DataLoader[NDArray[np.uint8]]") -> Iterator[Any]:
+def _started(loader: "DataLoader[Prepared]") -> Iterator[Any]:
     """Start the workers, so that the death of one is told where the next batch is asked for."""
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGCHLD) if main and hasattr(signal, "SIGCHLD") else None

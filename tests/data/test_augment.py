@@ -124,3 +124,61 @@ def test_importing_it_asks_the_network_for_nothing_and_warns_of_nothing():
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_landmarks_follow_the_pixels_and_change_sides_in_a_mirror(level: str):
+    side = 64
+    places = np.float32([[20, 24], [43, 24], [32, 44], [25, 50], [39, 50]])
+    order = (1, 0, 2, 4, 3)
+    augmentation = Augmentation(level, 1, grey=True)
+    rows, columns = np.mgrid[:side, :side]
+    mirrored = 0
+    for index in range(40):
+        face = np.zeros((side, side, 1), np.uint8)
+        moved = augmentation.with_points(face, places, order, 0, index)[1]
+        flipped = moved[0, 0] > moved[1, 0]
+        assert not flipped  # the eye on the left stays the first one
+        centres = []
+        for x, y in places.astype(int):
+            blob = np.zeros((side, side, 1), np.uint8)
+            blob[y - 2 : y + 3, x - 2 : x + 3] = 255
+            # holes and grey levels would move the centre: the brightest part counts
+            weight = augmentation(blob, 0, index)[..., 0].astype(float)
+            weight = np.where(weight > np.median(weight) + 60, weight, 0)
+            centres.append(
+                None
+                if weight.sum() < 255 * 18
+                else np.array([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
+            )
+        if centres[0] is None or centres[1] is None:
+            continue
+        swapped = centres[0][0] > centres[1][0]
+        mirrored += swapped
+        for point, source in enumerate(order if swapped else range(5)):
+            if centres[source] is not None:
+                assert np.hypot(*(centres[source] - moved[point])) < 1.0
+    assert 5 < mirrored < 35
+
+
+def test_points_do_not_change_the_pixels_and_unknown_ones_stay_unknown(faces: list[Face]):
+    augmentation = Augmentation("strong", 3, grey=False)
+    points = np.float32([[10, 12], [np.nan, np.nan], [30, 40]])
+    for index, face in enumerate(faces):
+        varied, moved = augmentation.with_points(face, points, (2, 1, 0), 4, index)
+        assert np.array_equal(varied, augmentation(face, 4, index))
+        assert np.isnan(moved[1]).all()
+        assert np.isfinite(moved[[0, 2]]).all()
+
+
+def test_points_that_leave_the_face_are_kept():
+    face = np.zeros((48, 48, 1), np.uint8)
+    corners = np.float32([[0, 0], [47, 0], [0, 47], [47, 47]])
+    outside = 0
+    for index in range(50):
+        _, moved = Augmentation("strong", 0, grey=True).with_points(
+            face, corners, (1, 0, 3, 2), 0, index
+        )
+        assert moved.shape == (4, 2)
+        outside += int(((moved < 0) | (moved > 47)).any())
+    assert outside > 20
