@@ -78,7 +78,7 @@ class StepModel(Protocol):
     max_steps: int
 
     def begin(self, images: Tensor) -> Any:
-        """Start a memory from a batch of faces."""
+        """Start a memory, a frozen dataclass of tensors (B, ...), from a batch of faces."""
         ...
 
     def step(self, memory: Any) -> Any:
@@ -87,6 +87,14 @@ class StepModel(Protocol):
 
     def read(self, memory: Any) -> tuple[Tensor, Tensor]:
         """Logits (B, C) and halting probability (B,) of the memory."""
+        ...
+
+    def finished(self, scores: Tensor) -> Tensor:
+        """Whether each face (B,) needs no more, from its scores (t, B) of the steps so far."""
+        ...
+
+    def answer(self, step_logits: Tensor, scores: Tensor) -> StepOutput:
+        """Answer from the logits (t, B, C) and the scores (t, B) of the steps that were run."""
         ...
 
 

@@ -196,6 +196,7 @@ def _from_weights(path: Path, device: str) -> Predictor:
 
     from adafer.bundle import load_bundle
     from adafer.contracts import StepModel, StepOutput
+    from adafer.engine.thinking import think
 
     bundle = load_bundle(path)
     try:
@@ -213,7 +214,8 @@ def _from_weights(path: Path, device: str) -> Predictor:
             chosen = copy.copy(model)  # shares the weights, so that threads may differ in depth
             chosen.max_steps = max_steps
         with torch.inference_mode():
-            output = chosen(torch.from_numpy(faces).to(device))
+            images = torch.from_numpy(faces).to(device)
+            output = think(chosen, images) if isinstance(chosen, StepModel) else chosen(images)
         steps = output.steps.cpu().numpy() if isinstance(output, StepOutput) else None
         return output.logits.double().softmax(1).cpu().numpy(), steps
 

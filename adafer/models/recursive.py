@@ -161,13 +161,19 @@ class RecursiveFER(nn.Module):
             scores.append(score)
             if number < self.max_steps and self._all_finished(scores):
                 break
-        every_score = torch.stack(scores)
-        return _answer(
-            torch.stack(step_logits),
-            every_score,
-            self.decide(every_score),
-            mixing=self.settings.halting in MIXING,
-        )
+        return self.answer(torch.stack(step_logits), torch.stack(scores))
+
+    def answer(self, step_logits: Tensor, scores: Tensor) -> StepOutput:
+        """Answer from the logits (t, B, C) and the scores (t, B) of the steps that were run.
+
+        What comes after the step at which a face halts does not change its answer.
+        """
+        mixing = self.settings.halting in MIXING
+        return _answer(step_logits, scores, self.decide(scores), mixing=mixing)
+
+    def finished(self, scores: Tensor) -> Tensor:
+        """Whether each face (B,) has halted by its own scores (t, B)."""
+        return self.decide(scores).finished
 
     def decide(self, scores: Tensor) -> Halt:
         """Apply the halting rule to the scores (T, B) of all steps run so far."""
