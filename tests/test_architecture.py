@@ -26,7 +26,8 @@ FLOORS = [
     {"contracts"},
     {"report"},
     {"analysis"},
-    {"metrics", "predictions_file", "trajectory"},
+    {"trajectory"},
+    {"metrics", "predictions_file"},
     {"labels", "image", "predictions", "settings", "responsible_use", "plain_values", "archive"},
     {"errors"},
 ]

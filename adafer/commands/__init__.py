@@ -5,15 +5,22 @@ Heavy modules are imported inside a command, because help must answer at once.
 
 from collections.abc import Callable
 
+from adafer.commands.compare import compare, label_errors
 from adafer.commands.evaluate import evaluate, report
 from adafer.commands.export import export
 from adafer.commands.lists import models, recipes
+from adafer.commands.lr_find import lr_find
 from adafer.commands.predict import predict
+from adafer.commands.steps import steps
 from adafer.commands.train import train
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "evaluate": evaluate,
+    "steps": steps,
+    "compare": compare,
+    "label-errors": label_errors,
+    "lr-find": lr_find,
     "predict": predict,
     "export": export,
     "report": report,

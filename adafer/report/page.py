@@ -1,6 +1,6 @@
 """Sections to one HTML file: no network, no script, light and dark, narrow and wide."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
@@ -9,7 +9,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from adafer.report.gallery import staircase
-from adafer.report.section import Context, Figure, Section
+from adafer.report.section import Context, Figure, Gallery, Section
 from adafer.report.wording import SPLITS, count, number, percent
 
 LIGHT = ((240, 240, 250), (43, 54, 150))
@@ -18,7 +18,29 @@ DARK = ((38, 40, 52), (170, 182, 255))
 
 
 def render(context: Context, sections: Sequence[Section], *, date: str | None = None) -> str:
-    """Return the page; everything that came from outside is escaped."""
+    """Return the page of one run; everything that came from outside is escaped."""
+    return render_sections(
+        title=context.name or "Report",
+        kicker=_kicker(context),
+        lead=_lead(context),
+        sections=sections,
+        headline=_headline(context),
+        stairs=staircase(context),
+        date=date,
+    )
+
+
+def render_sections(
+    *,
+    title: str,
+    kicker: str,
+    lead: str,
+    sections: Sequence[Section],
+    headline: Sequence[Mapping[str, Any]] = (),
+    stairs: Gallery | None = None,
+    date: str | None = None,
+) -> str:
+    """Return a page of sections under a title; everything that came from outside is escaped."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -27,11 +49,11 @@ def render(context: Context, sections: Sequence[Section], *, date: str | None = 
     style = folder.joinpath("style.css").read_text(encoding="utf-8")
     template = environment.from_string(folder.joinpath("template.html").read_text(encoding="utf-8"))
     return template.render(
-        title=context.name or "Report",
-        kicker=_kicker(context),
-        lead=_lead(context),
-        headline=_headline(context),
-        stairs=staircase(context),
+        title=title,
+        kicker=kicker,
+        lead=lead,
+        headline=headline,
+        stairs=stairs,
         sections=sections,
         style=Markup(style + heat_css()),
         date=date or datetime.now(UTC).strftime("%d %B %Y").lstrip("0"),
