@@ -17,6 +17,11 @@ Adaptive facial expression recognition: models that look longer at harder faces.
 commands:
   train      train a model; without words: act-graves on faces drawn by the project
   evaluate   measure a trained model on a split and write its tables and report
+  steps      does it look longer at harder faces, and does that help: controls, people, verdict
+  compare    runs side by side on the same faces, with paired tests
+  data       check, show, split or extract a data set
+  label-errors   faces whose label is probably wrong
+  lr-find    a learning rate, from a short run with rising rates
   predict    read the apparent expression of face pictures
   export     write a trained model as one ONNX file, checked against PyTorch
   report     write a run's report page again
@@ -26,7 +31,9 @@ commands:
 first steps:
   adafer train                                the main job, about two minutes on two cores
   adafer train act-graves --data FOLDER       your own faces; the layout is recognised
+  adafer data check FOLDER                    counts, broken files, copies across splits
   adafer evaluate runs/act-graves --split test
+  adafer steps runs/act-graves                does it look longer at harder faces?
   adafer predict runs/act-graves face.jpg
 
 `adafer COMMAND --help` explains a command. Exit codes: 0 done, 1 failed, 2 wrong words,

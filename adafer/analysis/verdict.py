@@ -6,11 +6,13 @@ from typing import Any
 
 from adafer.analysis.agreement import Agreement, Correlation, Reducible
 from adafer.analysis.controls import Controls
+from adafer.analysis.resampling import Estimate
 
 SPREAD, SHUFFLED, SAVED = 0.7, 0.01, 0.7
 """The bar: standard deviation of the steps, p of the shuffled steps, share of the ideal saving."""
-SOME = 0.1
-"""A correlation whose interval lies below this is as good as none."""
+SOME, CLEAR = 0.1, 0.3
+"""A correlation whose interval lies below the first is as good as none; below the second, weak."""
+NOTHING = Correlation(name="", overall=Estimate(None), within=Estimate(None))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,11 +124,20 @@ def _real(found: Correlation) -> bool:
 
 
 def _following(follows: str, agreement: Agreement | None, reducible: Reducible | None) -> str:
+    strongest = max(
+        (found.overall.value or 0.0)
+        for found in (
+            agreement.steps if agreement else NOTHING,
+            reducible.gain if reducible else NOTHING,
+            reducible.depth if reducible else NOTHING,
+        )
+    )
+    how = "follow" if strongest >= CLEAR else "weakly follow"
     words = {
-        "ambiguity": "The steps follow ambiguity: faces that people disagree about take longer",
-        "reducible loss": "The steps follow reducible loss: faces that gain from thinking take "
+        "ambiguity": f"The steps {how} ambiguity: faces that people disagree about take longer",
+        "reducible loss": f"The steps {how} reducible loss: faces that gain from thinking take "
         "longer",
-        "both": "The steps follow both ambiguity and reducible loss",
+        "both": f"The steps {how} both ambiguity and reducible loss",
         "neither": "The steps follow neither the disagreement of people nor what more steps gain",
         "unknown": "Every face takes equally many steps, so there is nothing that they could "
         "follow",

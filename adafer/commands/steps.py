@@ -31,6 +31,12 @@ def steps(words: list[str]) -> int:
         action="store_true",
         help="list labels that look wrong (needs the extra `labels`)",
     )
+    parser.add_argument(
+        "--copies",
+        type=Path,
+        metavar="FILE",
+        help="duplicates.csv of `adafer data check`: leave out faces with a copy in train",
+    )
     parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
     given = parser.parse_known_words(words)
     from adafer.progress import Console
@@ -45,6 +51,7 @@ def steps(words: list[str]) -> int:
         device=given.device,
         clock=not given.no_clock,
         label_errors=given.label_errors,
+        copies=given.copies,
         watcher=Console(),
     )
     return 0

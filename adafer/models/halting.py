@@ -155,6 +155,32 @@ HALTING: dict[str, Rule] = {
 }
 """Rule by name; the `halting` setting of the recursive model."""
 
+def finished(scores: Tensor, settings: RecursiveSettings) -> Tensor:
+    """Whether each face (B,) has halted by its own scores (T, B): what the rule says, sooner.
+
+    The rule also works out weights and costs, which a loop that only asks whether to go on would
+    pay for at every step. The sums are taken in the rule's order, so both agree to the bit.
+    """
+    values = at_least_float32(scores)
+    name, epsilon = settings.halting, settings.halt_epsilon
+    if name == "none":
+        return torch.zeros_like(values[0], dtype=torch.bool)
+    if name == "confidence":
+        return (values[settings.min_steps - 1 :] >= settings.confidence).any(0)
+    if name == "naive" or (name == "graves" and settings.remainder == "additive"):
+        spent, reached = torch.zeros_like(values[0]), torch.zeros_like(values[0], dtype=torch.bool)
+        for value in values:
+            spent = spent + value
+            reached |= spent >= 1 - epsilon
+        return reached
+    left, enough = torch.ones_like(values[0]), 0.5 if name == "ponder" else epsilon
+    for value in values:
+        left = left * (1 - value)
+    # A hazard of 1 can be followed by no other: what is left never grows.
+    done = left <= enough
+    return done if name == "graves" else done & (len(values) >= settings.min_steps)
+
+
 MIXING = frozenset({"graves"})
 """Rules whose answer is the weighted sum of the step outputs; the others answer with one step."""
 

@@ -17,6 +17,7 @@ from adafer.models.halting import (
     MIXING,
     Halt,
     at_least_float32,
+    finished,
 )
 from adafer.settings.model import RecursiveSettings
 
@@ -173,7 +174,7 @@ class RecursiveFER(nn.Module):
 
     def finished(self, scores: Tensor) -> Tensor:
         """Whether each face (B,) has halted by its own scores (t, B)."""
-        return self.decide(scores).finished
+        return finished(scores, self.settings)
 
     def decide(self, scores: Tensor) -> Halt:
         """Apply the halting rule to the scores (T, B) of all steps run so far."""
@@ -186,7 +187,7 @@ class RecursiveFER(nn.Module):
         ):
             return False
         with torch.no_grad():
-            return bool(self.decide(torch.stack(scores)).finished.all())
+            return bool(self.finished(torch.stack(scores)).all())
 
     def stages(self) -> list[tuple[str, nn.Module]]:
         """Name the parts from stem to head."""

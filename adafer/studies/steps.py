@@ -1,8 +1,9 @@
 """`adafer steps`: does a model look longer at harder faces, and does it help? Tables and a page."""
 
+import csv
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ class StepStudy:
     timings: tuple[Timing, ...]
     confused: tuple[Confused, ...]
     label_errors: LabelErrors | None = None
+    everyone: Mapping[str, float] = field(default_factory=dict)  # also of faces left out as copies
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; what is not finite is None."""
@@ -81,6 +83,7 @@ class StepStudy:
         }
         for name in ("difficulty", "groups", "curves", "timings", "confused"):
             found[name] = [item.to_json() for item in getattr(self, name)]
+        found["everyone"] = dict(self.everyone)
         return found
 
 
@@ -94,12 +97,14 @@ def study_steps(
     device: str = "auto",
     clock: bool = True,
     label_errors: bool = False,
+    copies: Path | None = None,
     watcher: Watcher | None = None,
 ) -> StepStudy:
     """Study how a run's model spends its steps on a split; write tables and a page.
 
     Thresholds of other exit rules come from validation when the split is test, else from the other
-    half of the faces. Uses of the test split are counted in the run's `run.json`.
+    half of the faces. Uses of the test split are counted in the run's `run.json`. `copies` is the
+    duplicates.csv of `adafer data check`: faces with a copy of any kind in train are left out.
 
     Raises:
         DataError: no run there, or data whose classes are not the model's.
@@ -111,9 +116,16 @@ def study_steps(
     recipe = run.recipe() if data is None else run.recipe().changed(data=data, layout="auto")
     if not hasattr(bundle.model, "max_steps"):
         raise WordsError(f"{run.path} takes no steps; choose a run of a recursive recipe")
-    place = _Place(run=run, bundle=bundle, recipe=recipe, device=hardware.choose_device(device))
+    known = frozenset[str]() if copies is None else known_from_train(copies, split)
+    place = _Place(
+        run=run, bundle=bundle, recipe=recipe, device=hardware.choose_device(device), copies=copies
+    )
     chosen_on = place.validation(watcher) if split == "test" else None
     dataset, wide = place.traced(split)
+    everyone = _everyone(wide.take(clear_faces(dataset.listing)))
+    if known:
+        kept = np.flatnonzero([name not in known for name in dataset.listing.ids])
+        dataset, wide = dataset.only(kept, "copied in train"), wide.take(kept)
     clear = clear_faces(dataset.listing)
     narrow = wide.take(clear)
     watcher.said(
@@ -124,7 +136,8 @@ def study_steps(
         run.append("test_uses", {"time": now(), "data": recipe.data.data, "n": len(narrow)})
     timed = timings(place.model(), dataset, place.device) if clock else ()
     study = analyse(narrow, wide, dataset.listing, clear, timed, chosen_on, suspects=label_errors)
-    folder = output or run.path / "steps" / split
+    study = replace(study, everyone=everyone)
+    folder = output or run.path / "steps" / (f"{split}-without-copies" if copies else split)
     _write(folder, study, wide)
     faces = dataset.faces(clear)
     scores = score(narrow.predictions)
@@ -188,6 +201,7 @@ class _Place:
     bundle: Bundle
     recipe: Recipe
     device: torch.device
+    copies: Path | None = None
 
     def model(self) -> torch.nn.Module:
         return self.bundle.model.to(self.device)
@@ -214,7 +228,40 @@ class _Place:
             raise DataError(
                 f"{kept} is of other faces; write it again with `adafer steps {self.run.path}`"
             )
+        if self.copies is not None:
+            known = known_from_train(self.copies, "val")
+            here = [i for i in here if found.predictions.ids[i] not in known]
         return found.take(np.array(here, dtype=np.intp))
+
+
+def known_from_train(path: Path, split: str) -> frozenset[str]:
+    """Return the faces of a split that have a copy in train, from `adafer data check`.
+
+    Raises:
+        DataError: if the file is no such table.
+    """
+    found = set()
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                sides = {row["first_split"]: row["first"], row["second_split"]: row["second"]}
+                if sides.keys() == {"train", split}:
+                    found.add(sides[split])
+    except (OSError, KeyError, csv.Error) as error:
+        raise DataError(
+            f"{path} is no list of copies ({error}); write one with `adafer data check SOURCE`"
+        ) from None
+    return frozenset(found)
+
+
+def _everyone(narrow: Trajectory) -> dict[str, float]:
+    table = narrow.predictions
+    assert table.steps is not None
+    return {
+        "n": len(table),
+        "accuracy": float((table.predicted == table.labels).mean()),
+        "mean_steps": float(table.steps.mean()),
+    }
 
 
 def _write(folder: Path, study: StepStudy, wide: Trajectory) -> None:

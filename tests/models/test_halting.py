@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from plain_halting import PLAIN
 from torch import Tensor
 
-from adafer.models.halting import HALTING, Halt, step_distribution
+from adafer.models.halting import HALTING, Halt, finished, step_distribution
 from adafer.settings.model import RecursiveSettings
 
 RULES = {
@@ -347,3 +347,16 @@ def test_extreme_logits_stay_finite_forward_and_backward(name: str, dtype: torch
         total.backward()
         assert logits.grad is not None
         assert bool(logits.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("min_steps", [1, 3])
+@pytest.mark.parametrize("remainder", ["additive", "multiplicative"])
+@pytest.mark.parametrize("rule", list(HALTING))
+def test_the_quick_question_gets_the_rules_answer(rule: str, remainder: str, min_steps: int):
+    settings = RecursiveSettings(halting=rule, remainder=remainder, min_steps=min_steps)
+    generator = torch.Generator().manual_seed(3)
+    scores = torch.rand(8, 5000, generator=generator) ** 2
+    scores[:, :50] = torch.rand(8, 50, generator=generator).round()  # zeros and ones
+    for count in range(1, 9):
+        told = HALTING[rule](scores[:count], settings).finished
+        assert torch.equal(finished(scores[:count], settings), told)

@@ -185,3 +185,30 @@ def test_suspects_are_listed_from_held_out_faces_only(
     capsys.readouterr()
     said = refused(capsys, ["label-errors", str(trained), "--split", "train"], 2)
     assert "K-fold" in said
+
+
+def test_faces_with_a_copy_in_train_are_left_out(copied: Path, tmp_path: Path):
+    names = read_predictions(copied / "eval" / "val" / "predictions.csv").ids
+    table = tmp_path / "duplicates.csv"
+    head = "kind,first,first_split,second,second_split"
+    rows = [
+        f"near,seen,train,{names[0]},val",
+        f"exact,{names[1]},val,seen,train",
+        f"near,{names[2]},val,{names[3]},val",  # within validation: both stay
+        f"near,seen,train,{names[4]},test",
+    ]
+    table.write_text("\n".join([head, *rows]) + "\n")
+    assert cli.run(["steps", str(copied), "--no-clock", "--copies", str(table)]) == 0
+    folder = copied / "steps" / "val-without-copies"
+    kept = read_trajectory(folder / "trajectory.safetensors").predictions.ids
+    assert kept == names[2:]
+    assert json.loads((folder / "steps.json").read_text())["everyone"]["n"] == len(names)
+
+
+def test_a_file_that_lists_no_copies_is_refused(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    table = tmp_path / "other.csv"
+    table.write_text("a,b\n1,2\n")
+    said = refused(capsys, ["steps", str(trained), "--copies", str(table)], 3)
+    assert "adafer data check" in said
