@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adafer.archive import extract_dataset
     from adafer.data.torch_dataset import RafDBDataset
     from adafer.evaluation import evaluate
     from adafer.experiment import train
@@ -10,9 +11,19 @@ if TYPE_CHECKING:
     from adafer.predictor import Predictor, load
 
 __version__ = "0.1.0"
-__all__ = ["Predictor", "RafDBDataset", "RecursiveFER", "__version__", "evaluate", "load", "train"]
+__all__ = [
+    "Predictor",
+    "RafDBDataset",
+    "RecursiveFER",
+    "__version__",
+    "evaluate",
+    "extract_dataset",
+    "load",
+    "train",
+]
 
 _HOMES = {
+    "extract_dataset": "adafer.archive",
     "train": "adafer.experiment",
     "evaluate": "adafer.evaluation",
     "load": "adafer.predictor",

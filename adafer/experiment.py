@@ -100,10 +100,11 @@ def prepare_training(recipe: Recipe, watcher: Watcher) -> Training:
     for note in (*train_faces.listing.notes, *validation.listing.notes):
         watcher.said(f"note: {note}")
     others = [validation, *_test_faces(source, preprocessing, recipe, watcher)]
+    train_faces = _without_own_copies(train_faces, validation, watcher)
     leaks = find_leaks(train_faces, others)
     train_faces = settle_leaks(train_faces, leaks, recipe.data.leaks)
-    if leaks.train_indices:
-        watcher.said(f"note: {leaks.sentence()} (--leaks {recipe.data.leaks})")
+    for note in leaks.notes(recipe.data.leaks):
+        watcher.said(f"note: {note}")
     _check_lengths(recipe, len(source.class_names))
     _, module = MODELS[recipe.model_name]
     hardware.set_seed(recipe.train.seed, recipe.train.deterministic)
@@ -118,6 +119,18 @@ def prepare_training(recipe: Recipe, watcher: Watcher) -> Training:
         state=State.create(model, recipe.train, recipe.phases),
         watcher=watcher,
     )
+
+
+def _without_own_copies(
+    train: FaceDataset, validation: FaceDataset, watcher: Watcher
+) -> FaceDataset:
+    """Leave copies of the validation faces out of train where the project itself drew those."""
+    if not validation.listing.carved:
+        return train
+    copies = find_leaks(train, [validation])
+    if copies.train_indices:
+        watcher.said(f"note: {copies.sentence()}; they are left out, as validation was drawn here")
+    return settle_leaks(train, copies, "drop")
 
 
 def _test_faces(
@@ -171,8 +184,7 @@ def _run(
     with closing(tracker) if tracker is not None else nullcontext():
         records = fit(
             state, training.loss(), batches, recipe.phases, recipe.train,
-            prepare=MixUp(alpha=recipe.train.mixup) if recipe.train.mixup else None,
-            stop=stop, on_step=watch, may_rest=resting,
+            prepare=_mixup(recipe), stop=stop, on_step=watch, may_rest=resting,
         )  # fmt: skip
         for record in records:
             if not record.finished:
@@ -200,6 +212,10 @@ def _run(
     run.record(stopped=now(), exit_reason=stop.reason)
     watcher.said(f"{stop.reason}; saved, go on with: adafer train --resume {run.path}")
     return False
+
+
+def _mixup(recipe: Recipe) -> MixUp | None:
+    return MixUp(alpha=recipe.train.mixup) if recipe.train.mixup else None
 
 
 def training_batches(training: Training) -> Batches:

@@ -24,7 +24,7 @@ from adafer.recipe import Recipe
 from adafer.run import Run, now, versions, write_json, write_text
 
 MAY_CHANGE = {
-    "data": ("data", "layout", "roots", "workers"),
+    "data": ("data", "layout", "roots", "workers", "also", "synthetic"),
     "phases": ("epochs",),
     "train": ("device", "patience", "min_delta"),
 }
@@ -104,7 +104,12 @@ def describe(run: Run, training: Training, resuming: bool, command: Sequence[str
             "train": training.train.listing.counts(),
             "val": training.validation.listing.counts(),
             "val_carved_from_train": training.validation.listing.carved,
-            "leaks": {"policy": recipe.data.leaks, **training.leaks.counts},
+            "leaks": {
+                "policy": recipe.data.leaks,
+                **training.leaks.counts,
+                "mirrored": dict(training.leaks.mirrored),
+            },
+            "composition": source.composition(training.train.listing),
             "left_out": dict(training.train.listing.left_out),
             "unreadable": [list(item) for item in (*training.train.bad, *training.validation.bad)],
         },

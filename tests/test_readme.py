@@ -18,6 +18,7 @@ from PIL import Image
 
 import adafer
 from adafer import cli
+from adafer.commands.data import WORDS as DATA_WORDS
 from adafer.data import LAYOUTS, READERS
 from adafer.data.toy import read as draw
 from adafer.engine.journal import COLUMNS
@@ -76,7 +77,8 @@ def test_every_command_and_flag_exists(page: Path) -> None:
         if command in ("--help", "--version", "COMMAND"):
             continue
         assert command in cli.COMMANDS, words
-        named = [word for word in words[1:2] if command == "train" and word in RECIPES]
+        known = {"train": RECIPES, "lr-find": RECIPES, "data": DATA_WORDS}.get(command, ())
+        named = [word for word in words[1:2] if word in known]
         flags = {word.split("=")[0] for word in words if word.startswith("--")}
         assert flags <= flags_in(help_of(command, *named)) | {"--help"}, words
 
@@ -84,7 +86,9 @@ def test_every_command_and_flag_exists(page: Path) -> None:
 @EACH_PAGE
 def test_every_flag_that_is_spoken_of_exists(page: Path) -> None:
     known = {"--help", "--version", "--torch-backend", "--no-config", "--no-sync"}
-    for words in (*([command] for command in cli.COMMANDS), ["train", "--loss", "pondernet"]):
+    alone = [[command] for command in cli.COMMANDS]
+    below = [["data", word] for word in DATA_WORDS]
+    for words in (*alone, *below, ["train", "--loss", "pondernet"]):
         known |= flags_in(help_of(*words))
     assert set(re.findall(r"`(--[a-z][a-z-]*)", text_of(page))) <= known
 

@@ -6,6 +6,7 @@ Heavy modules are imported inside a command, because help must answer at once.
 from collections.abc import Callable
 
 from adafer.commands.compare import compare, label_errors
+from adafer.commands.data import data
 from adafer.commands.evaluate import evaluate, report
 from adafer.commands.export import export
 from adafer.commands.lists import models, recipes
@@ -20,6 +21,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "steps": steps,
     "compare": compare,
     "label-errors": label_errors,
+    "data": data,
     "lr-find": lr_find,
     "predict": predict,
     "export": export,

@@ -1,11 +1,15 @@
 """A data set with its splits: checked, with a validation split, and with hashes to repeat a run."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from adafer.data.files import SplitMissing, some
 from adafer.data.listing import Listing
+from adafer.data.sources import Part, composition, join_parts, name_sources
 from adafer.data.split import carve
 from adafer.errors import DataError
 from adafer.image import printable
@@ -15,36 +19,77 @@ Reader = Callable[[Path, str, DataSettings], Listing]
 """Lists the faces of the split "train", "val" or "test" below a folder."""
 
 
+Further = Callable[[], Sequence[Part]]
+"""Lists the training faces of further sources."""
+
+
 class DataSource:
     """Train and validation faces of one data set, and its test faces when they are asked for."""
 
-    def __init__(self, layout: str, read: Reader, root: Path, settings: DataSettings) -> None:
-        """List train and validation; carve validation where the data set has none."""
-        self.layout = layout
-        self._read, self._root, self._settings = read, root, settings
+    def __init__(
+        self,
+        layout: str,
+        read: Reader,
+        root: Path,
+        settings: DataSettings,
+        further: Further | None = None,
+    ) -> None:
+        """List train and validation; carve validation where the data set has none.
+
+        `further` lists the faces that join train; it is called when train is first asked for.
+        """
+        self.layout, self.root = layout, root
+        self._read, self._settings, self._further = read, settings, further
         self._test: Listing | None = None
-        train = _checked(read(root, "train", settings), "train")
+        own = self._checked(read(root, "train", settings), "train")
         try:
-            validation = read(root, "val", settings)
+            validation = self._checked(read(root, "val", settings), "val")
         except SplitMissing:
-            train, validation = carve(train, settings.validation_fraction, settings.split_seed)
-        _compare(train, _checked(validation, "val"))
-        self.train = train
+            own, validation = carve(own, settings.validation_fraction, settings.split_seed)
+            self._checked(validation, "val")
+        _compare(own, validation)
+        self._own = own
         self.validation = validation
+
+    @cached_property
+    def train(self) -> Listing:
+        """Training faces, those of further sources among them."""
+        if self._further is None:
+            return self._own
+        own = Part(
+            name=self._names()[0], source=self._settings.data, synthetic=False, listing=self._own
+        )
+        joined = self._checked(join_parts([own, *self._further()], self._settings), "train")
+        for other in (self.validation, self._test):
+            if other is not None:
+                _compare(joined, other)
+        return joined
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the labels."""
-        return self.train.class_names
+        return self._own.class_names
 
     def test(self) -> Listing:
         """List the test faces; raises DataError where there are none."""
         if self._test is None:
-            listing = _checked(self._read(self._root, "test", self._settings), "test")
-            _compare(self.train, listing)
-            _compare(self.validation, listing)
+            listing = self._checked(self._read(self.root, "test", self._settings), "test")
+            for other in (self._own, self.validation, self.__dict__.get("train", self._own)):
+                _compare(other, listing)
             self._test = listing
         return self._test
+
+    def composition(self, train: Listing) -> dict[str, Any]:
+        """Say which sources the faces that are trained on come from, and what is synthetic.
+
+        `train` is what is left of the training faces after leaks and unreadable files.
+        """
+        settings = self._settings
+        given = (settings.data, *settings.also, *settings.synthetic)
+        made = (False,) * (1 + len(settings.also)) + (True,) * len(settings.synthetic)
+        return composition(
+            train, list(zip(self._names(), given, made, strict=True)), settings.synthetic_fraction
+        )
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 of each split that has been listed: names, labels, votes, pixels or file sizes.
@@ -55,6 +100,31 @@ class DataSource:
         if self._test is not None:
             listings["test"] = self._test
         return {split: _hash(listing) for split, listing in listings.items()}
+
+    def _names(self) -> list[str]:
+        settings = self._settings
+        return name_sources([settings.data, *settings.also, *settings.synthetic])
+
+    def _checked(self, listing: Listing, split: str) -> Listing:
+        """Return a listing that can be worked with, its groups named by the column asked for."""
+        return _checked(in_groups(listing, self._settings.group_column), split)
+
+
+def in_groups(listing: Listing, column: str) -> Listing:
+    """Group faces by an attribute, where a name is given and the reader knew no such column.
+
+    Raises:
+        DataError: with the attributes that there are.
+    """
+    if not column or listing.groups is not None:
+        return listing
+    if column not in listing.attributes:
+        known = some(listing.attributes, len(listing.attributes), 12) or "none"
+        raise DataError(
+            f"{listing.split} ({listing.layout}) has no column or attribute {printable(column)!r}; "
+            f"it has {known}, so correct or leave out --group-column"
+        )
+    return replace(listing, groups=listing.attributes[column])
 
 
 def _compare(one: Listing, other: Listing) -> None:
@@ -98,6 +168,9 @@ def _hash(listing: Listing) -> str:
     digest.update(listing.labels.astype("<i8").tobytes())
     if listing.votes is not None:
         digest.update(listing.votes.astype("<f4").tobytes())
+    for array in (listing.boxes, listing.landmarks):
+        if array is not None:
+            digest.update(array.astype("<f4").tobytes())
     for picture in listing.pictures:
         if isinstance(picture, Path):
             digest.update(b"%d " % _size(picture))

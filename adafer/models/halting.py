@@ -155,6 +155,7 @@ HALTING: dict[str, Rule] = {
 }
 """Rule by name; the `halting` setting of the recursive model."""
 
+
 def finished(scores: Tensor, settings: RecursiveSettings) -> Tensor:
     """Whether each face (B,) has halted by its own scores (T, B): what the rule says, sooner.
 

@@ -181,7 +181,38 @@ class Points:
     points: tuple[tuple[str, str], ...]
 
 
-Block = Table | Chart | Heatmap | Bars | Gallery | Figures | Facts | Points
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two pictures side by side in one data URI, and what is said about them."""
+
+    picture: str
+    alt: str
+    said: str
+    below: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Pairs of pictures under one sentence."""
+
+    kind: ClassVar[str] = "pairs"
+    title: str
+    caption: str
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """One large picture as a data URI."""
+
+    kind: ClassVar[str] = "sheet"
+    title: str
+    picture: str
+    alt: str
+    caption: str = ""
+
+
+Block = Table | Chart | Heatmap | Bars | Gallery | Figures | Facts | Points | Pairs | Sheet
 
 
 @dataclass(frozen=True, kw_only=True)

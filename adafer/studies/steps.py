@@ -111,15 +111,9 @@ def study_steps(
         WordsError: a model that takes no steps.
     """
     watcher = watcher or usual_watcher()
-    run = open_run(Path(path))
-    bundle = load_bundle(run.path, which)
-    recipe = run.recipe() if data is None else run.recipe().changed(data=data, layout="auto")
-    if not hasattr(bundle.model, "max_steps"):
-        raise WordsError(f"{run.path} takes no steps; choose a run of a recursive recipe")
+    place = _opened(Path(path), data, which, device, copies)
+    run, recipe = place.run, place.recipe
     known = frozenset[str]() if copies is None else known_from_train(copies, split)
-    place = _Place(
-        run=run, bundle=bundle, recipe=recipe, device=hardware.choose_device(device), copies=copies
-    )
     chosen_on = place.validation(watcher) if split == "test" else None
     dataset, wide = place.traced(split)
     everyone = _everyone(wide.take(clear_faces(dataset.listing)))
@@ -135,8 +129,10 @@ def study_steps(
     if split == "test":
         run.append("test_uses", {"time": now(), "data": recipe.data.data, "n": len(narrow)})
     timed = timings(place.model(), dataset, place.device) if clock else ()
-    study = analyse(narrow, wide, dataset.listing, clear, timed, chosen_on, suspects=label_errors)
-    study = replace(study, everyone=everyone)
+    study = replace(
+        analyse(narrow, wide, dataset.listing, clear, timed, chosen_on, suspects=label_errors),
+        everyone=everyone,
+    )
     folder = output or run.path / "steps" / (f"{split}-without-copies" if copies else split)
     _write(folder, study, wide)
     faces = dataset.faces(clear)
@@ -232,6 +228,20 @@ class _Place:
             known = known_from_train(self.copies, "val")
             here = [i for i in here if found.predictions.ids[i] not in known]
         return found.take(np.array(here, dtype=np.intp))
+
+
+def _opened(path: Path, data: str | None, which: Which, device: str, copies: Path | None) -> _Place:
+    run = open_run(path)
+    bundle = load_bundle(run.path, which)
+    if not hasattr(bundle.model, "max_steps"):
+        raise WordsError(f"{run.path} takes no steps; choose a run of a recursive recipe")
+    return _Place(
+        run=run,
+        bundle=bundle,
+        recipe=run.recipe() if data is None else run.recipe().changed(data=data, layout="auto"),
+        device=hardware.choose_device(device),
+        copies=copies,
+    )
 
 
 def known_from_train(path: Path, split: str) -> frozenset[str]:

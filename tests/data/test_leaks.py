@@ -75,3 +75,46 @@ def test_a_copy_is_found_whatever_its_name_and_label() -> None:
     other = dataset("val", [3])
     renamed = replace(other.listing, ids=("x",), labels=np.array([0]))
     assert find_leaks(TRAIN, [FaceDataset(renamed, PREPROCESSING)]).counts == {"val": 1}
+
+
+def mirrored(faces: FaceDataset, split: str) -> FaceDataset:
+    turned = tuple(np.ascontiguousarray(p[..., 0][:, ::-1]) for p in faces.pixels)
+    return FaceDataset(replace(faces.listing, split=split, pictures=turned), PREPROCESSING)
+
+
+def test_mirrored_copies_are_counted_and_kept() -> None:
+    leaks = find_leaks(TRAIN, [mirrored(dataset("val", [0, 1, 7]), "val")])
+    assert (leaks.counts, leaks.mirrored) == ({"val": 0}, {"val": 2})
+    assert settle_leaks(TRAIN, leaks, "drop") is TRAIN
+
+
+def test_notes_say_what_was_found_and_what_was_not_looked_for() -> None:
+    both = [dataset("val", [1]), mirrored(dataset("test", [3]), "test")]
+    exact, turned, near = find_leaks(TRAIN, both).notes("drop")
+    assert exact == "train holds 1 face of val too, pixel for pixel (--leaks drop)"
+    assert turned == "train holds 1 face of test mirrored, which --leaks leaves there"
+    assert "adafer data check" in near
+    assert find_leaks(TRAIN, [dataset("val", [9])]).notes("stop") == ()
+
+
+def test_copies_of_a_validation_that_was_drawn_here_are_left_out_and_said(
+    tmp_path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder with the same picture twice trains, whichever side the draw puts them on."""
+    from command_line import TINY
+    from PIL import Image
+
+    from adafer import cli
+
+    random = np.random.default_rng(0)
+    for number in range(30):
+        picture = Image.fromarray(random.integers(0, 256, (16, 16), dtype=np.uint8))
+        for copy in range(2):
+            folder = tmp_path / "faces" / "train" / "ab"[number % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            picture.save(folder / f"{number}-{copy}.png")
+    words = ["train", *TINY, "--data", str(tmp_path / "faces"), "--epochs", "1"]
+    assert cli.run([*words, "--img-size", "24", "--runs", str(tmp_path / "runs")]) == 0
+    assert "they are left out, as validation was drawn here" in " ".join(
+        capsys.readouterr().out.split()
+    )

@@ -1,8 +1,10 @@
 """`adafer data show`: the sheet holds the very pixels that training sees."""
 
+from dataclasses import replace
+
+import fakes
 import numpy as np
 import pytest
-from fakes import picture, table
 from PIL import Image
 
 from adafer.commands.data_show import data_show
@@ -77,6 +79,23 @@ def test_landmarks_are_drawn_where_the_data_has_them(tmp_path):
         assert found.sum() <= 25 * marked
 
 
+def test_landmarks_of_a_data_set_move_with_its_faces(tmp_path):
+    settings = DataSettings(data=str(fakes.affectnet(tmp_path / "faces")), augment="light")
+    shown = show_data(settings, count=3, draws=2, output=tmp_path / "sheet.png")
+    drawn = cells(shown.path, 3, 3, 72)
+    assert shown.landmarks == 68
+    marked = (drawn == POINT).all(-1)
+    assert marked.any((2, 3)).all()
+    assert (marked[:, 0] != marked[:, 1]).any()
+
+
+def test_nothing_is_written_into_the_data(tmp_path):
+    root = fakes.imagefolder(tmp_path / "faces")
+    with pytest.raises(WordsError, match="inside the data"):
+        show_data(DataSettings(data=str(root)), output=root / "train/sheet.png")
+    assert not list(root.rglob("sheet.png"))
+
+
 def test_colour_is_kept_where_asked(tmp_path):
     settings = DataSettings(data="toy", toy_faces=40, img_size=96, grey=False, augment="none")
     shown = show_data(settings, count=2, draws=1, output=tmp_path / "sheet.png")
@@ -86,27 +105,25 @@ def test_colour_is_kept_where_asked(tmp_path):
 
 
 def test_the_command_prints_the_path_and_nothing_else(tmp_path, capsys, monkeypatch):
+    root = fakes.imagefolder(tmp_path / "faces")
     monkeypatch.chdir(tmp_path)
-    assert data_show(["toy", "--count", "2", "--draws", "1", "--img-size", "48"]) == 0
-    assert capsys.readouterr().out.strip() == "data_show/toy-train.png"
-    with Image.open("data_show/toy-train.png") as sheet:
+    assert data_show([str(root), "--count", "2", "--draws", "1", "--augment", "none"]) == 0
+    assert capsys.readouterr().out.strip() == "data_show/faces-train.png"
+    with Image.open("data_show/faces-train.png") as sheet:
         assert sheet.format == "PNG"
 
 
 def test_unreadable_pictures_are_an_error_until_they_are_allowed(tmp_path):
-    for number in range(20):
-        picture(tmp_path / f"faces/{number}.png", 10 * number)
-    (tmp_path / "faces/3.png").write_bytes(b"")
-    names = [[f"faces/{number}.png", "happy" if number % 2 else "sad"] for number in range(20)]
-    table(tmp_path / "train.csv", [["path", "label"], *names])
-    settings = DataSettings(data=str(tmp_path), validation_fraction=0.2)
-    everything = {"count": 20, "draws": 1, "output": tmp_path / "out.png"}
-    train = set(open_data(settings).train.ids)
-    if not any("3.png" in name and "13.png" not in name for name in train):
-        everything["split"] = "val"
+    root = fakes.imagefolder(tmp_path / "faces")
+    broken = next((root / "train").rglob("*.png"))
+    broken.write_bytes(b"")
+    out = tmp_path / "sheet.png"
+    settings = DataSettings(data=str(root))
     with pytest.raises(DataError, match="empty file"):
-        show_data(settings, **everything)
-    assert not (tmp_path / "out.png").exists()
+        show_data(settings, count=200, draws=1, output=out)
+    assert not out.exists()
+    shown = show_data(replace(settings, max_bad=0.5), count=200, draws=1, output=out)
+    assert len(shown.ids) == len(open_data(settings).train) - 1
 
 
 @pytest.mark.parametrize(
