@@ -28,8 +28,14 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "steps"
 PAGE = ROOT / "docs" / "concepts" / "do-easy-faces-take-fewer-steps.md"
 START, END = "<!-- tables: benchmarks/steps_study.py -->", "<!-- end of tables -->"
-MAIN = ("naive-soft", "graves-soft", "ponder-soft", "confidence-soft")
-COLOURS = {"naive": "#8a8f98", "graves": "#3c48c8", "ponder": "#c8643c", "confidence": "#2b8a5b"}
+MAIN = ("naive-soft", "graves-soft", "ponder-soft", "confidence-soft", "confidence-majority")
+COLOURS = {
+    "naive-soft": "#8a8f98",
+    "graves-soft": "#3c48c8",
+    "ponder-soft": "#c8643c",
+    "confidence-soft": "#2b8a5b",
+    "confidence-majority": "#b8519b",
+}
 WORDS = {
     "naive": "naive halting",
     "graves": "Graves ACT",
@@ -114,6 +120,11 @@ def points(estimate: Found) -> str:
     return "{:+.1f} ({:+.1f} to {:+.1f})".format(*numbers).replace("-", "−")
 
 
+def signed_points(value: float) -> str:
+    """Percentage points with their sign."""
+    return f"{100 * value:+.2f}".replace("-", "−")
+
+
 def row(found: Found, name: str) -> Found:
     """One control of a run."""
     return next(r for r in found["controls"]["rows"] if r["name"] == name)
@@ -150,6 +161,7 @@ def overview(groups: dict[str, list[Found]]) -> str:
                 spread([c["mean_steps"] for c in controls], plain),
                 spread([c["sd_steps"] for c in controls], plain),
                 points(controls[0]["best_fixed"]["gain"]),
+                spread([c["best_fixed"]["gain"]["value"] for c in controls], signed_points),
                 f"{row(runs[0], 'steps shuffled')['p']:.3f}",
                 spread([people(run, "overall") for run in runs], rho),
                 spread([people(run, "within") for run in runs], rho),
@@ -159,7 +171,7 @@ def overview(groups: dict[str, list[Found]]) -> str:
     columns = (
         "Trained as", "Seeds", "Accuracy, all faces, %", "without copies, %", "Mean steps",
         "sd of steps",
-        "Above best fixed depth of equal cost, points", "Shuffled p",
+        "Above best fixed depth of equal cost, points (seed 0)", "over seeds", "Shuffled p",
         "Steps with vote entropy", "within class", "Steps with gain in loss",
     )  # fmt: skip
     return table(columns, rows)
@@ -202,7 +214,7 @@ def control_tables(groups: dict[str, list[Found]]) -> str:
                 )
             )
         columns = ("Alternative", "Mean steps", "Accuracy, %", "Own halting above it, points", "p")
-        parts.append(f"**{words(method)}**, seed 0\n\n{table(columns, rows)}")
+        parts.append(f"**Trained as {words(method)}**, seed 0\n\n{table(columns, rows)}")
     return "\n\n".join(parts)
 
 
@@ -297,7 +309,7 @@ def _axes(width: float = 6.4, height: float = 3.8) -> Any:
 def _accuracy_against_steps(groups: dict[str, list[Found]]) -> Any:
     drawn = _axes()
     for method, runs in groups.items():
-        colour, name = COLOURS[method.split("-")[0]], words(method)
+        colour, name = COLOURS[method], words(method)
         curves = [{c["name"]: c for c in run["curves"]} for run in runs]
         fixed = np.mean([[p["accuracy"] for p in c["fixed depth"]["points"]] for c in curves], 0)
         drawn.plot(range(1, len(fixed) + 1), 100 * fixed, "--", color=colour, linewidth=1)
@@ -325,7 +337,7 @@ def _agreement(groups: dict[str, list[Found]]) -> Any:
         values = [statistics.mean([kind[1](r["agreement"]) or 0 for r in groups[n]]) for n in names]
         places = np.arange(len(names)) + 0.26 * (place - 1)
         drawn.bar(places, values, width=0.24, color=shade, label=kind[0])
-    drawn.set_xticks(range(len(names)), [words(n).split(",")[0] for n in names])
+    drawn.set_xticks(range(len(names)), [words(n).replace(", ", ",\n") for n in names])
     drawn.axhline(0, color="0.3", linewidth=0.8)
     drawn.set(ylabel="Spearman with vote entropy")
     drawn.legend(frameon=False, fontsize=8)
@@ -336,7 +348,7 @@ def _by_depth(groups: dict[str, list[Found]]) -> Any:
     drawn = _axes()
     for method, runs in groups.items():
         values = [[100 * s["accuracy"]["value"] for s in r["by_step"]["every"]] for r in runs]
-        colour = COLOURS[method.split("-")[0]]
+        colour = COLOURS[method]
         places = range(1, len(values[0]) + 1)
         drawn.plot(
             places, np.mean(values, 0), "o-", color=colour, markersize=3, label=words(method)
@@ -362,7 +374,7 @@ def page_text(groups: dict[str, list[Found]], others: dict[str, list[Found]]) ->
         ("All controls", control_tables(groups)),
         ("Steps and rivals against people", rivals(groups)),
         ("Easy and hard faces", easy_and_hard(groups)),
-        ("Measured time", clock(groups)),
+        ("Measured time", clock(others)),
     ]
     return "\n\n".join(f"### {title}\n\n{text}" for title, text in parts if text)
 

@@ -17,8 +17,8 @@ from adafer.data.dataset import FaceDataset
 from adafer.engine.thinking import think
 
 BATCHES = (1, 32)
-ROUNDS = 7
-FACES = 128
+ROUNDS = 11
+FACES = 256
 LEAST_SAVING = 0.1
 """Below this ideal saving there is nothing to measure."""
 
