@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -43,7 +44,11 @@ WORDS = {
     "confidence": "confidence exit",
     "soft": "votes",
     "majority": "majority labels",
+    "gru": "GRU memory",
+    "colour": "colour input",
+    "mixup": "MixUp 0.4",
 }
+PHRASES = {"logit-bias": "bias logit(1/5)", "class-weights": "class weights in the ponder cost"}
 EXITS = ("confidence", "entropy", "margin", "patience", "change")
 
 Found = dict[str, Any]
@@ -138,7 +143,9 @@ def people(found: Found, where: str) -> float | None:
 
 def words(method: str) -> str:
     """A method as a person says it."""
-    return ", ".join(WORDS.get(part, part.replace("_", " ")) for part in method.split("-"))
+    rule, _, rest = method.partition("-")
+    said = PHRASES.get(rest) or WORDS.get(rest, rest)
+    return f"{WORDS.get(rule, rule)}, {said}"
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -339,7 +346,8 @@ def _agreement(groups: dict[str, list[Found]]) -> Any:
         drawn.bar(places, values, width=0.24, color=shade, label=kind[0])
     drawn.set_xticks(range(len(names)), [words(n).replace(", ", ",\n") for n in names])
     drawn.axhline(0, color="0.3", linewidth=0.8)
-    drawn.set(ylabel="Spearman with vote entropy")
+    drawn.set(ylabel="Spearman with vote entropy", ylim=(None, 0.68))
+    drawn.tick_params(axis="x", labelsize=8)
     drawn.legend(frameon=False, fontsize=8)
     return drawn
 
@@ -362,6 +370,7 @@ def _by_depth(groups: dict[str, list[Found]]) -> Any:
 
 def _save(drawn: Any, name: str) -> None:
     figure = drawn.figure
+    matplotlib.rcParams["svg.hashsalt"] = name  # the same file for the same figures
     figure.savefig(PAGE.parent / f"{name}.svg", format="svg", metadata={"Date": None})
 
 
