@@ -79,6 +79,8 @@ def test_every_command_and_flag_exists(page: Path) -> None:
         assert command in cli.COMMANDS, words
         known = {"train": RECIPES, "lr-find": RECIPES, "data": DATA_WORDS}.get(command, ())
         named = [word for word in words[1:2] if word in known]
+        if "--loss" in words:
+            named += ["--loss", words[words.index("--loss") + 1]]
         flags = {word.split("=")[0] for word in words if word.startswith("--")}
         assert flags <= flags_in(help_of(command, *named)) | {"--help"}, words
 

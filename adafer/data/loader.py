@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,9 @@ from adafer.data.augment import Augmentation
 from adafer.data.dataset import FaceDataset
 from adafer.errors import MachineError
 from adafer.settings.data import DataSettings
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+"""Signals that the parent answers, by saving first."""
 
 _MOST_WORKERS = 8
 
@@ -207,18 +211,37 @@ def _started(loader: "DataLoader[Prepared]") -> Iterator[Any]:
         # Python warns of forks beside threads, whose locks a child would inherit; the workers
         # only copy arrays and call OpenCV, on one thread.
         warnings.filterwarnings("ignore", ".*multi-threaded.*", DeprecationWarning)
-        batches = iter(loader)
+        with _stopping_blocked():
+            batches = iter(loader)
     if before is not None:
         # torch's handler would raise in the middle of whatever the main thread is doing.
         signal.signal(signal.SIGCHLD, before)
     return batches
 
 
+@contextmanager
+def _stopping_blocked() -> Iterator[None]:
+    """Hold back what asks to stop while workers start: they are born with it blocked.
+
+    A signal to the whole group would else end a worker that has not come to ignore it yet.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(parent: int, _: int) -> None:
     """Leave stopping to the parent, which saves first: signals often reach the whole group."""
     cv2.setNumThreads(0)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
