@@ -247,6 +247,8 @@ def _opened(path: Path, data: str | None, which: Which, device: str, copies: Pat
 def known_from_train(path: Path, split: str) -> frozenset[str]:
     """Return the faces of a split that have a copy in train, from `adafer data check`.
 
+    A face that is linked to train only through a third copy is not among them.
+
     Raises:
         DataError: if the file is no such table.
     """
