@@ -116,6 +116,21 @@ def evaluate(
     return scores
 
 
+def measured(run: Run, split: str) -> Predictions:
+    """Return what a run answered for a split when it was measured.
+
+    Raises:
+        DataError: if it was not.
+    """
+    path = run.evaluation(split) / "predictions.csv"
+    if not path.is_file():
+        raise DataError(
+            f"{run.path} was not measured on {split}; run `adafer evaluate {run.path} --split "
+            f"{split}` first"
+        )
+    return read_predictions(path)
+
+
 def report(path: Path, *, split: str = "val") -> Path:
     """Write a run's page again from its tables, with the faces where the data is still there.
 
@@ -123,10 +138,7 @@ def report(path: Path, *, split: str = "val") -> Path:
         DataError: if the split has not been measured.
     """
     run = open_run(path)
-    table = run.evaluation(split) / "predictions.csv"
-    if not table.is_file():
-        raise DataError(f"no {table}; run `adafer evaluate {path} --split {split}` first")
-    predictions = read_predictions(table)
+    predictions = measured(run, split)
     bundle = load_bundle(run.path, "best")
     recipe = run.recipe()
     dataset = FaceDataset(

@@ -17,10 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import numpy as np
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
+from steps_pictures import draw
 
 from adafer.plain_values import finite
 from adafer.run import open_run
@@ -30,13 +27,6 @@ RESULTS = ROOT / "benchmarks" / "results" / "steps"
 PAGE = ROOT / "docs" / "concepts" / "do-easy-faces-take-fewer-steps.md"
 START, END = "<!-- tables: benchmarks/steps_study.py -->", "<!-- end of tables -->"
 MAIN = ("naive-soft", "graves-soft", "ponder-soft", "confidence-soft", "confidence-majority")
-COLOURS = {
-    "naive-soft": "#8a8f98",
-    "graves-soft": "#3c48c8",
-    "ponder-soft": "#c8643c",
-    "confidence-soft": "#2b8a5b",
-    "confidence-majority": "#b8519b",
-}
 WORDS = {
     "naive": "naive halting",
     "graves": "Graves ACT",
@@ -295,85 +285,6 @@ def clock(groups: dict[str, list[Found]]) -> str:
     return table(columns, rows) if rows else ""
 
 
-def draw(groups: dict[str, list[Found]]) -> None:
-    """Draw the three pictures beside the page."""
-    main = {name: groups[name] for name in MAIN if name in groups}
-    _save(_accuracy_against_steps(main), "steps-accuracy")
-    _save(_agreement(main), "steps-people")
-    _save(_by_depth(main), "steps-depth")
-
-
-def _axes(width: float = 6.4, height: float = 3.8) -> Any:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasSVG(figure)
-    drawn = figure.add_subplot()
-    drawn.spines[["top", "right"]].set_visible(False)
-    drawn.grid(axis="y", color="0.92")
-    drawn.set_axisbelow(True)
-    return drawn
-
-
-def _accuracy_against_steps(groups: dict[str, list[Found]]) -> Any:
-    drawn = _axes()
-    for method, runs in groups.items():
-        colour, name = COLOURS[method], words(method)
-        curves = [{c["name"]: c for c in run["curves"]} for run in runs]
-        fixed = np.mean([[p["accuracy"] for p in c["fixed depth"]["points"]] for c in curves], 0)
-        drawn.plot(range(1, len(fixed) + 1), 100 * fixed, "--", color=colour, linewidth=1)
-        drawn.plot(
-            [run["controls"]["mean_steps"] for run in runs],
-            [100 * run["controls"]["accuracy"] for run in runs],
-            "*", color=colour, markersize=12, label=name,
-        )  # fmt: skip
-    drawn.set(xlabel="mean steps a face", ylabel="accuracy, %")
-    drawn.plot([], [], "--", color="0.4", linewidth=1, label="the same network, fixed depth")
-    drawn.legend(frameon=False, fontsize=8)
-    return drawn
-
-
-def _agreement(groups: dict[str, list[Found]]) -> Any:
-    drawn = _axes(6.4, 3.2)
-    names = [name for name, runs in groups.items() if all(r["agreement"] for r in runs)]
-    kinds = {
-        "steps, over all": lambda a: a["steps"]["overall"]["value"],
-        "steps, within class": lambda a: a["steps"]["within"]["value"],
-        "entropy of the last step, over all": lambda a: a["rivals"][0]["overall"]["value"],
-    }
-    shades = ("#3c48c8", "#8f97e6", "#c9c9c9")
-    for place, (kind, shade) in enumerate(zip(kinds.items(), shades, strict=True)):
-        values = [statistics.mean([kind[1](r["agreement"]) or 0 for r in groups[n]]) for n in names]
-        places = np.arange(len(names)) + 0.26 * (place - 1)
-        drawn.bar(places, values, width=0.24, color=shade, label=kind[0])
-    drawn.set_xticks(range(len(names)), [words(n).replace(", ", ",\n") for n in names])
-    drawn.axhline(0, color="0.3", linewidth=0.8)
-    drawn.set(ylabel="Spearman with vote entropy", ylim=(None, 0.68))
-    drawn.tick_params(axis="x", labelsize=8)
-    drawn.legend(frameon=False, fontsize=8)
-    return drawn
-
-
-def _by_depth(groups: dict[str, list[Found]]) -> Any:
-    drawn = _axes()
-    for method, runs in groups.items():
-        values = [[100 * s["accuracy"]["value"] for s in r["by_step"]["every"]] for r in runs]
-        colour = COLOURS[method]
-        places = range(1, len(values[0]) + 1)
-        drawn.plot(
-            places, np.mean(values, 0), "o-", color=colour, markersize=3, label=words(method)
-        )
-    trained = next(iter(groups.values()))[0]["by_step"]["trained_steps"]
-    drawn.axvline(trained, color="0.6", linestyle=":", linewidth=1)
-    drawn.set(xlabel="steps, the same for every face", ylabel="accuracy, %")
-    drawn.legend(frameon=False, fontsize=8)
-    return drawn
-
-
-def _save(drawn: Any, name: str) -> None:
-    figure = drawn.figure
-    matplotlib.rcParams["svg.hashsalt"] = name  # the same file for the same figures
-    figure.savefig(PAGE.parent / f"{name}.svg", format="svg", metadata={"Date": None})
-
-
 def page_text(groups: dict[str, list[Found]], others: dict[str, list[Found]]) -> str:
     """Everything between the marks of the page."""
     parts = [
@@ -408,7 +319,8 @@ def main() -> int:
             print(f"{PAGE.name} is out of date; run python benchmarks/steps_study.py")
         return int(new != text)
     PAGE.write_text(new, encoding="utf-8")
-    draw(groups)
+    main = {name: groups[name] for name in MAIN if name in groups}
+    draw(main, PAGE.parent, words)
     return 0
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from adafer.analysis.paired import Difference, differences, shared_faces
-from adafer.errors import DataError, WordsError
+from adafer.errors import WordsError
+from adafer.evaluation import measured
 from adafer.metrics import Scores, score
 from adafer.plain_values import finite
 from adafer.predictions import Predictions
-from adafer.predictions_file import read_predictions, write_bytes
+from adafer.predictions_file import write_bytes
 from adafer.progress import Watcher, usual_watcher
 from adafer.report.page import render_sections
 from adafer.report.study.compare import comparison_sections, console_table, headline
@@ -79,7 +80,7 @@ def compare(
         raise WordsError("give two runs or more: adafer compare runs/one runs/two")
     runs = [open_run(Path(path)) for path in paths]
     names = _names(runs)
-    tables = shared_faces([_table(run, split) for run in runs], names, common=common)
+    tables = shared_faces([measured(run, split) for run in runs], names, common=common)
     found = Comparison(
         names=tuple(names),
         split=split,
@@ -151,16 +152,6 @@ def _names(runs: Sequence[Run]) -> list[str]:
     if len(set(longer)) < len(longer):
         raise WordsError("the same run was given twice; name two different runs")
     return longer
-
-
-def _table(run: Run, split: str) -> Predictions:
-    path = run.evaluation(split) / "predictions.csv"
-    if not path.is_file():
-        raise DataError(
-            f"{run.path} was not measured on {split}; run `adafer evaluate {run.path} --split "
-            f"{split}` first"
-        )
-    return read_predictions(path)
 
 
 def _study(run: Run, split: str) -> Mapping[str, Any] | None:

@@ -10,9 +10,10 @@ from rich.text import Text
 
 from adafer.analysis.label_errors import LabelErrors, suspected_label_errors
 from adafer.errors import DataError, WordsError
+from adafer.evaluation import measured
 from adafer.plain_values import finite
 from adafer.predictions import Predictions
-from adafer.predictions_file import csv_bytes, read_predictions, write_bytes
+from adafer.predictions_file import csv_bytes, write_bytes
 from adafer.progress import Watcher, usual_watcher
 from adafer.run import Run, open_run
 
@@ -56,12 +57,7 @@ def label_errors(
 
 
 def _held_out(run: Run, split: str) -> Predictions:
-    path = run.evaluation(split) / "predictions.csv"
-    if not path.is_file():
-        raise DataError(
-            f"{run.path} was not measured on {split}; run `adafer evaluate {run.path} --split "
-            f"{split}` first"
-        )
+    predictions = measured(run, split)
     leaks = run.facts().get("data", {}).get("leaks", {})
     leaked = leaks.get(split, 0) if leaks.get("policy") == "allow" else 0
     if leaked:
@@ -69,7 +65,7 @@ def _held_out(run: Run, split: str) -> Predictions:
             f"{run.path} trained on {leaked} faces of {split} (--leaks allow), so it agrees with "
             "their labels; train again with --leaks drop"
         )
-    return read_predictions(path)
+    return predictions
 
 
 def _table(found: LabelErrors) -> Table:
