@@ -19,9 +19,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 import adafer
-from adafer.errors import AdaferError, DataError
+from adafer.errors import AdaferError, DataError, WordsError
 from adafer.image import Preprocessing
-from adafer.models import MODELS
+from adafer.models import MODELS, build
 from adafer.plain_values import finite
 
 CONFIG = "config.json"
@@ -117,14 +117,15 @@ def load_bundle(path: Path, which: Which = "best") -> Bundle:
             f"{json.dumps(list(class_names), ensure_ascii=False)}; take both from one run"
         )
     name, settings = _model_settings(config["recipe"], file.parent / CONFIG)
-    model = _filled(name, settings, len(class_names), tensors, file)
+    preprocessing = Preprocessing.from_json(config["preprocessing"])
+    model = _filled(name, settings, len(class_names), preprocessing.size, tensors, file)
     return Bundle(
         path=file,
         model=model,
         model_name=name,
         recipe=config["recipe"],
         class_names=class_names,
-        preprocessing=Preprocessing.from_json(config["preprocessing"]),
+        preprocessing=preprocessing,
         facts={k: v for k, v in entry.items() if k not in ("file", "sha256")},
         history=tuple(config.get("history") or ()),
         version=str(config.get("adafer", "unknown")),
@@ -168,6 +169,7 @@ def _config_to_extend(path: Path, described: Mapping[str, Any]) -> dict[str, Any
         return {"files": {}, "history": []}
     config = _read_config(path)
     same = json.loads(json.dumps(finite(described), allow_nan=False))
+    config["preprocessing"] = Preprocessing.from_json(config["preprocessing"]).to_json()
     theirs, ours = config["recipe"], same["recipe"]
     differing = [key for key in ("class_names", "preprocessing") if config[key] != same[key]]
     differing += [key for key in ("model_name", "model") if theirs.get(key) != ours.get(key)]
@@ -327,14 +329,18 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def _filled(
-    name: str, settings: Any, classes: int, tensors: Mapping[str, Tensor], file: Path
+    name: str,
+    settings: Any,
+    classes: int,
+    img_size: int,
+    tensors: Mapping[str, Tensor],
+    file: Path,
 ) -> nn.Module:
     """Build the module and fill it, once every name, shape and type was found to agree."""
-    module_class = MODELS[name][1]
     try:
         with torch.device("meta"):  # no memory yet, whatever sizes the settings ask for
-            wanted = module_class(settings, classes).state_dict()
-    except (ValueError, RuntimeError, ZeroDivisionError, OverflowError) as error:
+            wanted = build(settings, classes, img_size).state_dict()
+    except (ValueError, RuntimeError, ZeroDivisionError, OverflowError, WordsError) as error:
         raise DataError(f"{file}: its {name} cannot be built ({error}); restore it") from None
     wrong = [f"{key} is missing" for key in wanted if key not in tensors]
     wrong += [f"{key} is unknown" for key in tensors if key not in wanted]
@@ -352,7 +358,7 @@ def _filled(
             "take weights and config.json from one run"
         )
     with torch.random.fork_rng(devices=[]):  # the first weights are thrown away; so is their chance
-        model = module_class(settings, classes)
+        model = build(settings, classes, img_size)
     model.load_state_dict(tensors)
     return model.eval()
 

@@ -5,32 +5,38 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+
 from adafer.bundle import load_bundle
 from adafer.data import DataSource, open_data
 from adafer.data.batched import BatchedLoader
 from adafer.data.dataset import FaceDataset
 from adafer.data.files import SplitMissing
+from adafer.data.label_noise import flipped
 from adafer.data.leaks import find_leaks, settle_leaks
 from adafer.data.loader import Loader
 from adafer.engine import checkpoint, hardware
 from adafer.engine.batches import Batches
 from adafer.engine.journal import Results
 from adafer.engine.lock import run_lock
-from adafer.engine.mixup import MixUp
+from adafer.engine.optim import in_phases
 from adafer.engine.signals import StopRequest
 from adafer.engine.state import State, Stopper
+from adafer.engine.statistics import weights_text
 from adafer.engine.trackers import open_tracker, require_tracker
 from adafer.engine.train import fit
 from adafer.errors import AdaferError, DataError, WordsError
 from adafer.evaluation import evaluate, measure, write_first_page
 from adafer.image import Preprocessing
 from adafer.metrics import score
-from adafer.models import MODELS
+from adafer.models import build, fill_published, preprocessing_for
+from adafer.preparation import open_teacher
 from adafer.progress import Watcher, usual_watcher
 from adafer.recipe import Recipe
 from adafer.recipes import find_recipe
 from adafer.report.console import closing_block, closing_table
-from adafer.run import Run, latest_run, new_run, now, open_run
+from adafer.run import Run, latest_run, new_run, now, open_run, write_text
 from adafer.training import Training, describe, keep, monitored, row_of, tracked, tracker_facts
 
 LEARNS_NOTHING = {"confidence": ("halting",), "none": ("halting",)}
@@ -72,7 +78,8 @@ def train(
         recipe = resumed.recipe()
     chosen = (find_recipe(recipe) if isinstance(recipe, str) else recipe).changed(**changes)
     require_tracker(track)
-    training = prepare_training(chosen, watcher)
+    goes_on = resumed is not None and checkpoint.exists(resumed.state)
+    training = prepare_training(chosen, watcher, published=not goes_on)
     run = resumed or new_run(Path(runs), name or chosen.name)
     with run_lock(run.path), StopRequest(hours) as stop:
         finished = _run(run, training, stop, resumed is not None, allow_changed, track, command)
@@ -91,10 +98,14 @@ class Interrupted(AdaferError):
         self.exit_code = 128 + signal_number
 
 
-def prepare_training(recipe: Recipe, watcher: Watcher) -> Training:
-    """Open the data and build the model; nothing is written yet."""
-    source = open_data(recipe.data)
-    preprocessing = Preprocessing(size=recipe.data.img_size, grey=recipe.data.grey)
+def prepare_training(recipe: Recipe, watcher: Watcher, *, published: bool = True) -> Training:
+    """Open the data and build the model; nothing is written yet.
+
+    Published weights are fetched only if `published` and if the recipe asks for them.
+    """
+    settings = recipe.data
+    preprocessing = preprocessing_for(recipe.model, settings.img_size, settings.grey, settings.crop)
+    source = open_data(settings)
     train_faces = FaceDataset(source.train, preprocessing, recipe.data.max_bad)
     validation = FaceDataset(source.validation, preprocessing, recipe.data.max_bad)
     for note in (*train_faces.listing.notes, *validation.listing.notes):
@@ -105,10 +116,20 @@ def prepare_training(recipe: Recipe, watcher: Watcher) -> Training:
     train_faces = settle_leaks(train_faces, leaks, recipe.data.leaks)
     for note in leaks.notes(recipe.data.leaks):
         watcher.said(f"note: {note}")
+    if settings.label_noise:
+        noisy = flipped(train_faces.listing, settings.label_noise, recipe.train.seed)
+        train_faces = train_faces.relabelled(noisy)
+        watcher.said(f"note: {noisy.notes[-1]}")
     _check_lengths(recipe, len(source.class_names))
-    _, module = MODELS[recipe.model_name]
     hardware.set_seed(recipe.train.seed, recipe.train.deterministic)
-    model = module(recipe.model, len(source.class_names))
+    model = build(recipe.model, len(source.class_names), preprocessing.size)
+    started_from = fill_published(model, recipe.model) if published else {}
+    if started_from:
+        watcher.said(f"weights of {started_from['backbone']} from {started_from['source']}")
+    phases = in_phases(recipe.phases)
+    state = State.create(model, recipe.train, phases)
+    teacher = open_teacher(recipe, preprocessing, source.class_names, state.device)
+    _check_batches(model, settings.batch_size, len(train_faces))
     return Training(
         recipe=recipe,
         source=source,
@@ -116,7 +137,10 @@ def prepare_training(recipe: Recipe, watcher: Watcher) -> Training:
         train=train_faces,
         validation=validation,
         leaks=leaks,
-        state=State.create(model, recipe.train, recipe.phases),
+        state=state,
+        phases=phases,
+        started_from=started_from,
+        teacher=teacher,
         watcher=watcher,
     )
 
@@ -146,6 +170,16 @@ def _test_faces(
         return []
 
 
+def _check_batches(model: nn.Module, batch_size: int, faces: int) -> None:
+    """Refuse what a batch norm that learns cannot: the statistics of a single face."""
+    norms = (part for part in model.modules() if isinstance(part, BatchNorm))
+    if min(batch_size, faces) == 1 and any(norm.training for norm in norms):
+        raise WordsError(
+            "BatchNorm cannot learn from a batch of one face; use --batch-size 2 or more, or "
+            "gather gradients with --accumulate"
+        )
+
+
 def _check_lengths(recipe: Recipe, classes: int) -> None:
     weights = getattr(recipe.loss, "ponder_class_weights", ())
     if weights and len(weights) != classes:
@@ -166,7 +200,7 @@ def _run(
     if resuming:
         _restore(run, training, allow_changed)
     describe(run, training, resuming, command)
-    epochs = sum(phase.epochs for phase in recipe.phases)
+    epochs = sum(phase.epochs for phase in training.phases)
     batches = training_batches(training)
     stopper = Stopper(
         monitor=recipe.train.monitor,
@@ -183,8 +217,8 @@ def _run(
     tracker = open_tracker(track, tracker_facts(run, training), watcher.said)
     with closing(tracker) if tracker is not None else nullcontext():
         records = fit(
-            state, training.loss(), batches, recipe.phases, recipe.train,
-            prepare=_mixup(recipe), stop=stop, on_step=watch, may_rest=resting,
+            state, training.loss(), batches, training.phases, recipe.train,
+            prepare=training.prepare, stop=stop, on_step=watch, may_rest=resting,
         )  # fmt: skip
         for record in records:
             if not record.finished:
@@ -214,10 +248,6 @@ def _run(
     return False
 
 
-def _mixup(recipe: Recipe) -> MixUp | None:
-    return MixUp(alpha=recipe.train.mixup) if recipe.train.mixup else None
-
-
 def training_batches(training: Training) -> Batches:
     """Return the training faces as batches, varied one by one or all at once on the device."""
     data, seed = training.recipe.data, training.recipe.train.seed
@@ -236,7 +266,7 @@ def _restore(run: Run, training: Training, allow_changed: bool) -> None:
         state,
         run.state,
         training.identity,
-        training.recipe.phases,
+        training.phases,
         allow_changed=changeable,
         warn=watcher.said,
     )
@@ -258,6 +288,8 @@ def _close(run: Run, training: Training, test: bool) -> None:
     if state.best_epoch is None:
         raise AdaferError("no epoch had a figure that is a number; train with a smaller --lr")
     model = load_bundle(run.path, "best").model.to(state.device)
+    if recipe.train.weight_stats != "off":
+        write_text(run.path / "final_weights.txt", weights_text(model.state_dict()))
     run.record(finished=now(), best_epoch=state.best_epoch, exit_reason="finished")
     predictions = measure(model, training.validation, recipe, state.device, every_step=True)
     scores = write_first_page(run, training.validation, predictions)

@@ -43,6 +43,11 @@ MAX_ASPECT = 20
 BACKGROUND = 128
 """Grey level that transparent pixels show, so that no hidden colour appears."""
 
+DEFAULT_MEAN = (0.5, 0.5, 0.5)
+"""Mean that is taken off each channel, on the scale 0-1, where no published weights ask else."""
+DEFAULT_STD = (0.25, 0.25, 0.25)
+"""Deviation that each channel is divided by."""
+
 _MAGIC = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -299,17 +304,34 @@ class Preprocessing:
 
     size: int  # side of the face, in pixels
     grey: bool  # three equal channels of ITU-R 601 luminance
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # on the scale 0-1
-    std: tuple[float, float, float] = (0.25, 0.25, 0.25)
+    mean: tuple[float, float, float] = DEFAULT_MEAN  # on the scale 0-1
+    std: tuple[float, float, float] = DEFAULT_STD
+    crop: float = 1.0  # share of each side that is kept around the middle
 
     def __post_init__(self) -> None:
         if self.size < MIN_SIDE:
             raise WordsError(f"a face of {self.size} pixels is too small; use {MIN_SIDE} or more")
         if not all(math.isfinite(m) for m in self.mean) or not all(0 < s < 1e6 for s in self.std):
             raise WordsError("mean and std must be finite and std positive; correct them")
+        if not 0.5 <= self.crop <= 1:
+            raise WordsError("--crop is the share of each side that is kept, from 0.5 to 1")
+
+    @property
+    def whole(self) -> int:
+        """Side of the face before its middle is cut out, in pixels."""
+        return round(self.size / self.crop)
 
     def resized(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return a face (H, W) or (H, W, 3) as (size, size, 3); sides that differ are stretched.
+        """Return a face (H, W) or (H, W, 3) as the model sees it, (size, size, 3)."""
+        return self.middle(self.uncut(picture))
+
+    def middle(self, faces: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Cut the middle (..., size, size, K) out of whole faces (..., whole, whole, K)."""
+        start = (self.whole - self.size) // 2
+        return faces[..., start : start + self.size, start : start + self.size, :]
+
+    def uncut(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return a face (H, W) or (H, W, 3) as (whole, whole, 3); sides that differ are stretched.
 
         Pillow's bilinear filter, which averages over the covered area when it shrinks.
         """
@@ -318,8 +340,8 @@ class Preprocessing:
             image = image.convert(
                 "L"
             )  # 0.299 R + 0.587 G + 0.114 B; equal channels stay as they are
-        if image.size != (self.size, self.size):
-            image = image.resize((self.size, self.size), Image.Resampling.BILINEAR)
+        if image.size != (self.whole, self.whole):
+            image = image.resize((self.whole, self.whole), Image.Resampling.BILINEAR)
         return np.array(image.convert("RGB"))
 
     def normalised(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -335,6 +357,7 @@ class Preprocessing:
             "grey": self.grey,
             "mean": list(self.mean),
             "std": list(self.std),
+            "crop": self.crop,
             "resample": "bilinear",
         }
 
@@ -344,12 +367,13 @@ class Preprocessing:
         try:
             size, grey = values["size"], values["grey"]
             mean, std = tuple(map(float, values["mean"])), tuple(map(float, values["std"]))
+            crop = float(values.get("crop", 1.0))
         except (KeyError, TypeError, ValueError):
             raise _unreadable() from None
         kinds = type(size) is int and type(grey) is bool and len(mean) == len(std) == 3
         if not kinds or values.get("resample", "bilinear") != "bilinear":
             raise _unreadable()
-        return cls(size, grey, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+        return cls(size, grey, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), crop)
 
 
 def _unreadable() -> DataError:

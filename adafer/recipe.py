@@ -1,21 +1,20 @@
 """A whole experiment as one frozen value: to text and back, and changed by flat names."""
 
-import ast
-import inspect
-import textwrap
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from difflib import get_close_matches
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import yaml
 
 from adafer.errors import WordsError
+from adafer.flags import Flag, converted, flags_of
+from adafer.objections import objections
 from adafer.settings.data import DataSettings
-from adafer.settings.loss import LOSS_SETTINGS, LossSettings, PonderLossSettings
+from adafer.settings.loss import LOSS_SETTINGS, LossSettings
 from adafer.settings.model import MODEL_SETTINGS, ModelSettings, RecursiveSettings
 from adafer.settings.training import PhaseSettings, TrainSettings
+from adafer.synonyms import in_own_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +35,7 @@ class Recipe:
         Raises:
             WordsError: with the setting to change.
         """
-        for sentence in _objections(self):
+        for sentence in objections(self, self.loss_name):
             raise WordsError(sentence)
 
     @property
@@ -65,7 +64,8 @@ class Recipe:
             recipe = replace(self, loss=chosen(), model=pairing)
         parts: dict[str, dict[str, Any]] = {}
         known = {flag.name: flag for flag in flags(recipe)}
-        for given, value in changes.items():
+        now = {name: flag.default for name, flag in known.items()}
+        for given, value in in_own_names(changes, now.get).items():
             name = given.replace("-", "_").replace(".", "_")
             if name not in known:
                 raise WordsError(_unknown(given, list(known), recipe.name))
@@ -131,112 +131,21 @@ class Recipe:
         return cls.from_dict(values)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Flag:
-    """One setting as a flat word."""
-
-    name: str
-    part: str
-    field: str
-    kind: Any
-    default: Any
-    help: str
-
-    @property
-    def choices(self) -> tuple[str, ...] | None:
-        """Values that a Literal allows."""
-        return tuple(map(str, get_args(self.kind))) if get_origin(self.kind) is Literal else None
-
-    def parsed(self, value: Any) -> Any:
-        """Return the value in the setting's own type.
-
-        Raises:
-            WordsError: if it has another type or is not among the choices.
-        """
-        try:
-            return _converted(self.kind, value)
-        except (TypeError, ValueError):
-            wanted = " | ".join(self.choices) if self.choices else _type_name(self.kind)
-            word = self.name.replace("_", "-")
-            raise WordsError(f"--{word} takes {wanted}, not {value!r}") from None
-
-
 def flags(recipe: Recipe) -> list[Flag]:
     """Return every setting of a recipe as a flat word, in the order of help."""
     found = [
-        *_flags_of("data", recipe.data),
-        *_flags_of("model", recipe.model),
-        *_flags_of("loss", recipe.loss),
-        *_flags_of("train", recipe.train),
+        *flags_of("data", recipe.data),
+        *flags_of("model", recipe.model),
+        *flags_of("loss", recipe.loss),
+        *flags_of("train", recipe.train),
     ]
     for number, phase in enumerate(recipe.phases, 1):
         prefix = "" if number == 1 else f"phase{number}_"
         found += [
             replace(flag, name=prefix + flag.name, part=f"phase{number}")
-            for flag in _flags_of("phase", phase)
+            for flag in flags_of("phase", phase)
         ]
     return found
-
-
-def _flags_of(part: str, settings: Any) -> list[Flag]:
-    hints, texts = get_type_hints(type(settings)), _field_help(type(settings))
-    return [
-        Flag(
-            name=item.name,
-            part=part,
-            field=item.name,
-            kind=hints[item.name],
-            default=getattr(settings, item.name),
-            help=texts.get(item.name, ""),
-        )
-        for item in fields(settings)
-    ]
-
-
-def _field_help(settings_class: type) -> dict[str, str]:
-    """Text under each field of a settings class, base classes included."""
-    texts: dict[str, str] = {}
-    for base in reversed(settings_class.__mro__):
-        if not is_dataclass(base):
-            continue
-        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
-        assert isinstance(body, ast.ClassDef)
-        for node, following in zip(body.body, body.body[1:], strict=False):
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                match following:
-                    case ast.Expr(value=ast.Constant(value=str(text))):
-                        texts[node.target.id] = " ".join(text.split())
-    return texts
-
-
-def _converted(kind: Any, value: Any) -> Any:
-    origin = get_origin(kind)
-    if origin is Literal:
-        for choice in get_args(kind):
-            if value == choice or str(value) == str(choice):
-                return choice
-        raise ValueError(value)
-    if origin in (Union, UnionType):
-        return _converted(next(arm for arm in get_args(kind) if arm is not type(None)), value)
-    if origin is tuple:
-        items = [word for word in value.split(",") if word] if isinstance(value, str) else value
-        return tuple(_converted(get_args(kind)[0], item) for item in items)
-    if kind is bool:
-        return _as_bool(value)
-    if kind is int and (isinstance(value, bool) or float(value) != int(float(value))):
-        raise ValueError(value)
-    if kind is str and not isinstance(value, str):
-        value = str(value)
-    return int(float(value)) if kind is int else kind(value)
-
-
-def _as_bool(value: Any) -> bool:
-    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if isinstance(value, bool):
-        return value
-    if str(value).lower() not in words:
-        raise ValueError(value)
-    return words[str(value).lower()]
 
 
 def _replaced(recipe: Recipe, parts: dict[str, dict[str, Any]]) -> Recipe:
@@ -298,10 +207,6 @@ def _name_of(table: Mapping[str, type], settings: Any) -> str:
     return next(name for name, known in table.items() if type(settings) is known)
 
 
-def _type_name(kind: Any) -> str:
-    return {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "words")
-
-
 def _paired_halting(recipe: Recipe, loss: type, changes: Mapping[str, Any]) -> ModelSettings:
     """PonderNet's rule and loss come together; naming the loss brings the rule."""
     model = recipe.model
@@ -309,66 +214,7 @@ def _paired_halting(recipe: Recipe, loss: type, changes: Mapping[str, Any]) -> M
         return model
     if "halting" in changes:
         kind = get_type_hints(RecursiveSettings)["halting"]
-        return replace(model, halting=_converted(kind, changes["halting"]))
+        return replace(model, halting=converted(kind, changes["halting"]))
     if loss is LOSS_SETTINGS["pondernet"]:
         return replace(model, halting="ponder")
     return model
-
-
-def _objections(recipe: Recipe) -> list[str]:
-    data, model, loss, train = recipe.data, recipe.model, recipe.loss, recipe.train
-    checks = [
-        (data.batch_size >= 1, "--batch-size must be 1 or more"),
-        (data.img_size >= 12, "--img-size must be 12 or more pixels"),
-        (0 < data.validation_fraction < 1, "--validation-fraction must lie between 0 and 1"),
-        (0 <= data.max_bad < 1, "--max-bad is a share from 0 to 1"),
-        (data.workers >= -1, "--workers must be -1 (choose) or more"),
-        (data.toy_faces >= 56, "--toy-faces must be 56 or more"),
-        (0 <= data.toy_ambiguity <= 1, "--toy-ambiguity is a share from 0 to 1"),
-        (0 <= loss.label_smoothing < 1, "--label-smoothing must be from 0 to below 1"),
-        (0 < getattr(loss, "prior_lambda", 0.5) < 1, "--prior-lambda must lie between 0 and 1"),
-        (0 <= train.ema < 1, "--ema must be from 0 to below 1"),
-        (train.accumulate >= 1, "--accumulate must be 1 or more"),
-        (train.clip >= 0, "--clip must be 0 or more"),
-        (train.mixup >= 0, "--mixup must be 0 or more"),
-        (bool(recipe.phases), "a recipe needs a phase"),
-    ]
-    for phase in recipe.phases:
-        checks += [
-            (phase.epochs >= 1, "--epochs must be 1 or more"),
-            (phase.lr > 0, "--lr must be above 0"),
-            (0 <= phase.warmup < 1, "--warmup must be from 0 to below 1"),
-        ]
-    if isinstance(model, RecursiveSettings):
-        checks += _recursive_checks(model, recipe.loss_name)
-    elif isinstance(loss, PonderLossSettings):
-        checks.append((False, f"{recipe.name} takes no steps; choose --loss cross-entropy"))
-    return [sentence for holds, sentence in checks if not holds]
-
-
-def _recursive_checks(model: RecursiveSettings, loss_name: str) -> list[tuple[bool, str]]:
-    return [
-        (model.max_steps >= 1, "--max-steps must be 1 or more"),
-        (
-            model.channels % 8 == 0 and model.channels >= 16,
-            "--channels must be a multiple of 8 from 16 up: with one channel a group, "
-            "GroupNorm would hide from the halting unit what it averages",
-        ),
-        (
-            model.stem_channels % 8 == 0 and model.stem_channels > 0,
-            "--stem-channels: multiple of 8",
-        ),
-        (model.stem_stride in (2, 4), "--stem-stride must be 2 or 4"),
-        (0 < model.halt_epsilon < 1, "--halt-epsilon must lie between 0 and 1"),
-        (0 < model.confidence <= 1, "--confidence must be above 0 and at most 1"),
-        (1 <= model.min_steps <= model.max_steps, "--min-steps must be from 1 to --max-steps"),
-        (model.pool >= 1, "--pool must be 1 or more"),
-        (
-            (model.halting == "ponder") == (loss_name == "pondernet"),
-            "--halting ponder and --loss pondernet belong together; give both or neither",
-        ),
-        (
-            loss_name != "cross-entropy",
-            "the recursive model learns with --loss ponder or pondernet",
-        ),
-    ]

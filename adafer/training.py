@@ -15,18 +15,22 @@ from adafer.data.dataset import FaceDataset
 from adafer.data.leaks import Leaks
 from adafer.data.sampler import class_weights
 from adafer.engine.state import EpochRecord, State
+from adafer.engine.statistics import extended_table
 from adafer.engine.trackers import RunFacts
 from adafer.image import Preprocessing
 from adafer.losses import LOSSES
 from adafer.metrics import Scores
+from adafer.preparation import Prepare, Teacher, preparation
 from adafer.progress import Watcher
 from adafer.recipe import Recipe
 from adafer.run import Run, now, versions, write_json, write_text
+from adafer.settings.training import PhaseSettings
 
 MAY_CHANGE = {
     "data": ("data", "layout", "roots", "workers", "also", "synthetic"),
     "phases": ("epochs",),
-    "train": ("device", "patience", "min_delta"),
+    "loss": ("teacher",),
+    "train": ("device", "patience", "min_delta", "weight_stats"),
 }
 """Settings by part that a resumed training may change: none of them changes a finished step."""
 
@@ -42,7 +46,10 @@ class Training:
     validation: FaceDataset
     leaks: Leaks
     state: State
+    phases: tuple[PhaseSettings, ...]  # of the recipe, frozen starts cut off
+    started_from: Mapping[str, Any]  # published weights: backbone, source, sha256, license
     watcher: Watcher
+    teacher: Teacher | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -50,13 +57,25 @@ class Training:
         return self.source.class_names
 
     def loss(self) -> Any:
-        """Return the loss of the recipe, with the class weights that it asks for."""
+        """Return the loss of the recipe, with what it is to know of the classes."""
         recipe, (_, loss_class) = self.recipe, LOSSES[self.recipe.loss_name]
         values = {item.name: getattr(recipe.loss, item.name) for item in fields(recipe.loss)}
+        counts = np.array(list(self.train.listing.counts().values()))
+        weights = class_weights(counts, recipe.data.balance_power)
         if recipe.data.balance == "weights":
-            counts = np.array(list(self.train.listing.counts().values()))
-            values["class_weights"] = tuple(class_weights(counts, recipe.data.balance_power))
+            values["class_weights"] = tuple(weights.tolist())
+        known = {item.name for item in fields(loss_class)}
+        if "class_counts" in known:
+            values["class_counts"] = tuple(counts.tolist())
+        if "class_frequencies" in known:
+            shown = counts * weights if recipe.data.balance == "sampler" else counts
+            values["class_frequencies"] = tuple((shown / shown.sum()).tolist())
         return loss_class(**values)
+
+    @property
+    def prepare(self) -> Prepare | None:
+        """What is done to each batch on the device before the model sees it."""
+        return preparation(self.recipe, self.teacher)
 
     @cached_property
     def hashes(self) -> dict[str, str]:
@@ -77,6 +96,7 @@ class Training:
         return {part: phases if part == "phases" else values[part] for part in parts} | {
             "class_names": list(self.class_names),
             "data_hashes": {split: self.hashes[split] for split in ("train", "val")},
+            **({} if self.teacher is None else {"teacher_hash": self.teacher.sha256}),
         }
 
 
@@ -97,6 +117,8 @@ def describe(run: Run, training: Training, resuming: bool, command: Sequence[str
         "threads": torch.get_num_threads(),
         "seed": recipe.train.seed,
         "parameters": parameters,
+        "started_from": dict(training.started_from) or run.facts().get("started_from"),
+        "teacher": None if training.teacher is None else training.teacher.facts(),
         "data": {
             "source": recipe.data.data,
             "layout": source.layout,
@@ -180,7 +202,7 @@ def tracker_facts(run: Run, training: Training) -> RunFacts:
 def keep(
     run: Run, training: Training, record: EpochRecord, row: Mapping[str, Any], best: bool
 ) -> None:
-    """Write the weights that are validated: the last ones, and the best so far."""
+    """Write the weights that are validated, the last and the best so far, and their spread."""
     for which in ("last", "best") if best else ("last",):
         save_bundle(
             run.path,
@@ -196,3 +218,7 @@ def keep(
                 "history": [*training.state.history, dict(row)],
             },
         )
+    layers = training.recipe.train.weight_stats
+    if layers != "off":
+        path = run.path / "weight_stats.csv"
+        write_text(path, extended_table(path, record.epoch, training.state.model, layers))

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn, get_origin
 
 from adafer.errors import WordsError
-from adafer.recipe import Flag
+from adafer.flags import Flag
 
 
 class Words(argparse.ArgumentParser):

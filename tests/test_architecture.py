@@ -19,7 +19,7 @@ FLOORS = [
     {"experiment", "export"},
     {"training", "evaluation"},
     {"progress"},
-    {"predictor"},
+    {"predictor", "preparation"},
     {"recipes", "bundle", "run"},
     {"recipe"},
     {"losses"},
@@ -28,7 +28,7 @@ FLOORS = [
     {"report"},
     {"analysis"},
     {"trajectory"},
-    {"metrics", "predictions_file"},
+    {"metrics", "predictions_file", "flags", "objections", "synonyms"},
     {"labels", "image", "predictions", "settings", "responsible_use", "plain_values", "archive"},
     {"errors"},
 ]

@@ -29,7 +29,6 @@ for command in cli.COMMANDS:
     codes.append(cli.run([command, '--help']))
 print('=== end')
 codes.append(cli.run(['recipes']))
-codes.append(cli.run(['train', 'tinyvgg', '--dry-run']))
 assert codes == [0] * len(codes), codes
 assert not [name for name in {HEAVY!r} if name in sys.modules]
 """
@@ -55,7 +54,7 @@ def test_the_help_of_train_explains_every_setting_of_its_recipe(
     assert cli.run(["train", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "--halting graves|naive|ponder|confidence|none Rule that decides" in text
-    assert "Peak learning rate of AdamW. (0.002)" in text
+    assert "Peak learning rate of AdamW; the head" in text
 
 
 def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +86,7 @@ def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "--ponder-class-weights", "2,1", "--toy-faces", "140"], "2 values for 7"),
         (["train", "--epochs", "3", "tinyvgg"], "`adafer train tinyvgg ...`"),
         (["train", "tinyvgg", "--config", "saved.yaml"], "leave 'tinyvgg' out"),
-        (["recipes", "resnet18"], "there are act-graves"),
+        (["recipes", "resnot"], "did you mean"),
         (["evaluate"], "required: RUN"),
         (["evaluate", "runs/x", "--spilt", "val"], "did you mean --split?"),
         (["predict", "runs/x"], "required: PICTURE"),

@@ -11,15 +11,16 @@ from torch import nn
 
 from adafer.bundle import save_bundle
 from adafer.image import Preprocessing
-from adafer.models import MODELS
+from adafer.models import build
 from adafer.models.recursive import RecursiveFER
-from adafer.settings.model import RecursiveSettings, TinyVGGSettings
+from adafer.settings.model import RecursiveSettings, TinyVGGSettings, TransferSettings
 
 NAMES = ("neutral", "happiness", "surprise", "sadness", "anger")
-SIDE = 24
+SIDE = 32
 SMALL: dict[str, Any] = {
     "recursive": RecursiveSettings(max_steps=4, channels=16, stem_channels=8, halt_bias=-0.5),
     "tinyvgg": TinyVGGSettings(width=8),
+    "transfer": TransferSettings(backbone="test_resnet", pretrained=False),
 }
 
 
@@ -28,11 +29,13 @@ def module(
 ) -> nn.Module:
     """A model whose faces halt at different steps and whose answers are not flat."""
     torch.manual_seed(7)
-    model = MODELS[name][1](settings or SMALL[name], classes).eval()
+    model = build(settings or SMALL[name], classes, SIDE).eval()
     with torch.no_grad():
         for key, value in model.named_parameters():
             if key.startswith("classifier"):
                 value.mul_(8)
+            if key.endswith("weight") and not bool(value.any()):
+                value.fill_(0.5)  # residual branches that start at nothing
         for key, value in model.named_buffers():
             if key.endswith("running_mean"):
                 value.normal_(0, 0.1)

@@ -18,7 +18,7 @@ def recipes(words: list[str]) -> int:
         print(find_recipe(given.recipe).to_yaml(), end="")
         return 0
     for recipe in RECIPES.values():
-        print(f"{recipe.name:14} {recipe.summary}")
+        print(f"{recipe.name:22} {recipe.summary}")
     return 0
 
 
@@ -27,11 +27,14 @@ def models(words: list[str]) -> int:
     command_parser(
         "models", "", "List the models and their parameters.", "  adafer models"
     ).parse_known_words(words)
-    from adafer.models import MODELS
-    from adafer.recipes import RECIPES
+    import torch
+
+    from adafer.models import build
 
     for recipe in RECIPES.values():
-        _, module = MODELS[recipe.model_name]
-        count = sum(p.numel() for p in module(recipe.model, 7).parameters())
-        print(f"{recipe.name:14} {recipe.model_name:10} {count:>10,} parameters")
+        with torch.device("meta"):  # counted without memory for them
+            model = build(recipe.model, 7, recipe.data.img_size)
+        count = sum(p.numel() for p in model.parameters())
+        what = getattr(recipe.model, "backbone", recipe.model_name)
+        print(f"{recipe.name:22} {what:32} {count:>12,} parameters")
     return 0

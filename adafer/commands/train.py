@@ -2,10 +2,12 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from adafer.errors import WordsError
 from adafer.recipe import Recipe, flags
 from adafer.recipes import RECIPES, find_recipe
+from adafer.synonyms import SYNONYMS
 from adafer.words import Words, add_flag, command_parser
 
 GROUPS = {
@@ -37,7 +39,62 @@ def train_parser(recipe: Recipe) -> Words:
     for flag in flags(recipe):
         group = groups.get(flag.part) or groups["train"]
         add_flag(group, flag)
+    _add_other_names(parser, {flag.name for flag in flags(recipe)})
     return parser
+
+
+def _add_other_names(parser: Words, known: set[str]) -> None:
+    """Add the names that other programs have for these settings."""
+    group = parser.add_argument_group("other names of these settings, for scripts that have them")
+    for name, synonym in SYNONYMS.items():
+        word = "--" + name.replace("_", "-")
+        if synonym.becomes not in known:
+            continue
+        if synonym.kind is bool:
+            group.add_argument(
+                word,
+                action=argparse.BooleanOptionalAction,
+                default=argparse.SUPPRESS,
+                help=synonym.help,
+            )
+        else:
+            group.add_argument(
+                word,
+                default=argparse.SUPPRESS,
+                metavar=synonym.kind.__name__.upper(),
+                help=synonym.help,
+            )
+    if "pretrained" not in known:
+        group.add_argument(
+            "--pretrained", action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS,
+            help="published weights; this recipe's model has none",
+        )  # fmt: skip
+
+
+def _check_published(recipe: Recipe, changes: dict[str, Any]) -> None:
+    """Refuse published weights where there are none; without them is how it trains anyway."""
+    if hasattr(recipe.model, "pretrained"):
+        return
+    if changes.pop("pretrained", False):
+        raise WordsError(f"{recipe.name} has no published weights; leave --pretrained out")
+
+
+def _show(recipe: Recipe) -> None:
+    """Print the complete recipe; beside it, which parts of its model learn, and how fast."""
+    import torch
+    from rich.console import Console as Terminal
+
+    from adafer.engine.optim import stage_rates
+    from adafer.models import build, preprocessing_for
+    from adafer.report.console import stages_table
+
+    data = recipe.data
+    faces = preprocessing_for(recipe.model, data.img_size, data.grey, data.crop)
+    with torch.device("meta"):  # looked at, not run
+        model = build(recipe.model, data.toy_classes, faces.size)
+    table = stages_table(stage_rates(model, recipe.phases))
+    print(recipe.to_yaml(), end="", flush=True)
+    Terminal(stderr=True, highlight=False).print(table)  # the recipe alone goes into a file
 
 
 def _recipe_among(words: list[str]) -> str:
@@ -78,12 +135,6 @@ def _add_run_words(parser: Words) -> None:
     runs.add_argument("--dry-run", action="store_true", help="print the complete recipe and stop")
     runs.add_argument("--quiet", action="store_true", help="print the last table only")
     runs.add_argument(
-        "--pretrained",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="start from published weights, where the recipe's model has them",
-    )
-    runs.add_argument(
         "--loss", metavar="NAME", help="another loss: ponder, pondernet, cross-entropy"
     )
     runs.add_argument("--debug", action="store_true", help="show a traceback on errors")
@@ -97,16 +148,15 @@ def train(words: list[str]) -> int:
         name: parsed.pop(name)
         for name in (
             "recipe", "config", "name", "runs", "resume", "allow_changed", "time", "track",
-            "test", "dry_run", "quiet", "pretrained", "loss", "debug",
+            "test", "dry_run", "quiet", "loss", "debug",
         )
     }  # fmt: skip
     changes = {name: value for name, value in parsed.items() if value is not None}
     started = general["config"] is not None or general["resume"] is not None
     _check_place(general["recipe"], words, started)
-    if general["pretrained"]:
-        raise WordsError(f"{chosen.name} has no published weights; leave --pretrained out")
+    _check_published(chosen, changes)
     if general["dry_run"]:
-        print(chosen.changed(**changes).to_yaml(), end="")
+        _show(chosen.changed(**changes))
         return 0
     from adafer import experiment
     from adafer.progress import Console

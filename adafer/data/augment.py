@@ -19,9 +19,11 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import albumentations as A
 
+from adafer.image import BACKGROUND
+
 Face = NDArray[np.uint8]
 Points = NDArray[np.float32]
-Level = Literal["none", "light", "strong"]
+Level = Literal["none", "light", "strong", "transfer"]
 
 _WORD = 1 << 64
 
@@ -50,6 +52,15 @@ RANGES = {
 }
 """Ranges of both levels, whichever way the faces are varied."""
 
+AREA = (0.75, 1.0)
+"""Share of the face's area that level `transfer` cuts out and resizes."""
+TURN = 15
+"""Degrees that level `transfer` turns a face, either way."""
+JITTER = 0.2
+"""Reach of the colour jitter of level `transfer`."""
+ERASED = (0.02, 0.2)
+"""Share of the area that level `transfer` paints over, in one face of four."""
+
 HOLE = (0.1, 0.3)
 """Sides of a hole, as shares of the face's side."""
 HUE = 0.02
@@ -64,14 +75,16 @@ class Augmentation:
     Not safe to share between threads: its random generators are set anew for each face.
     """
 
-    def __init__(self, level: Level, seed: int, *, grey: bool) -> None:
+    def __init__(self, level: Level, seed: int, *, grey: bool, size: int = 0) -> None:
+        """Make a variation; `size` is the side that leaves it where faces come larger, or 0."""
         self.level = level
         self.seed = seed
         self.grey = grey
+        self.size = size
         self._build()
 
     def __call__(self, face: Face, epoch: int, index: int, repeat: int = 0) -> Face:
-        """Return a varied copy of a face (S, S, 3), or (S, S, 1) if grey.
+        """Return a varied copy (S, S, 3), or (S, S, 1) if grey, of a face of that many channels.
 
         `index` is the place of the face in its data set, `repeat` how often it has come before in
         this epoch.
@@ -111,7 +124,8 @@ class Augmentation:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the pipeline out: a process that prepares faces builds its own."""
-        return {"level": self.level, "seed": self.seed, "grey": self.grey}
+        names = ("level", "seed", "grey", "size")
+        return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -121,7 +135,7 @@ class Augmentation:
         self._numpy_random = np.random.Philox(key=0)
         self._fresh = self._numpy_random.state
         self._python_random = random.Random(0)
-        transforms = _transforms(self.level, grey=self.grey)
+        transforms = _transforms(self.level, grey=self.grey, size=self.size)
         self._pipeline = A.Compose(transforms)
         points = A.KeypointParams(format="xy", remove_invisible=False)
         # Without a transform that moves points, the library warns of them.
@@ -139,10 +153,27 @@ class Augmentation:
         self._numpy_random.state = self._fresh
 
 
-def _transforms(level: Level, *, grey: bool) -> list[A.BasicTransform]:
+def _transforms(level: Level, *, grey: bool, size: int) -> list[A.BasicTransform]:
     if level == "none":
         return []
-    ranges = RANGES[level]
+    if level == "transfer":
+        return _fine_tuning(size, grey=grey)
+    cut = [A.CenterCrop(size, size)] if size else []
+    return [*_family(RANGES[level], grey=grey), *cut]
+
+
+def _fine_tuning(size: int, *, grey: bool) -> list[A.BasicTransform]:
+    """The usual variation of fine-tuning: a resized crop, flip, turn, colour, one erased patch."""
+    return [
+        A.RandomResizedCrop(size=(size, size), scale=AREA, p=1.0),
+        A.HorizontalFlip(p=0.5),
+        A.Rotate(limit=TURN, border_mode=cv2.BORDER_REPLICATE, p=1.0),
+        _jitter(JITTER, grey=grey, chance=0.8),
+        A.Erasing(scale=ERASED, fill=BACKGROUND, p=0.25),
+    ]
+
+
+def _family(ranges: Ranges, *, grey: bool) -> list[A.BasicTransform]:
     chosen: list[A.BasicTransform] = [
         A.HorizontalFlip(p=ranges.flip),
         A.Affine(

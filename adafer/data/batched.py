@@ -43,7 +43,8 @@ class BatchedLoader:
         self.dataset = dataset
         self.device = torch.device(device)
         self.batch_size = settings.batch_size
-        self.batches_per_epoch = -(-len(dataset) // settings.batch_size)
+        self._cuts = sampler.cuts(len(dataset), settings.batch_size)
+        self.batches_per_epoch = len(self._cuts)
         self._power = settings.balance_power if settings.balance == "sampler" else None
         self._level: Level = settings.augment
         self._seed = seed
@@ -57,9 +58,8 @@ class BatchedLoader:
         """Yield the batches of this epoch from number `start` on, on the device."""
         order = self.order(epoch)
         seen = sampler.repeats(order)
-        for first in range(start * self.batch_size, len(order), self.batch_size):
-            part = slice(first, first + self.batch_size)
-            yield self._batch(epoch, order[part], seen[part])
+        for cut in self._cuts[start:]:
+            yield self._batch(epoch, order[cut], seen[cut])
 
     def order(self, epoch: int) -> NDArray[np.intp]:
         """Places in the data set that this epoch visits, (N,); the same as `Loader`'s."""
@@ -77,6 +77,7 @@ class BatchedLoader:
         images = faces.permute(0, 3, 1, 2).float()
         numbers = face_numbers(self._seed, epoch, indices, repeats)
         images, landmarks = vary(images, landmarks, numbers, self._level, listing.mirror_points)
+        images, landmarks = self._middle(images, landmarks)
         images = (images / 255 - self._mean) / self._std  # one channel becomes three
         votes = listing.votes
         return Batch(
@@ -86,6 +87,13 @@ class BatchedLoader:
             landmarks=landmarks,
             ids=tuple(listing.ids[i] for i in indices.tolist()),
         )
+
+    def _middle(self, images: Tensor, landmarks: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Cut the middle out of whole faces (B, K, whole, whole)."""
+        wanted = self.dataset.preprocessing
+        start = (wanted.whole - wanted.size) // 2
+        inside = slice(start, start + wanted.size)
+        return images[:, :, inside, inside], None if landmarks is None else landmarks - start
 
 
 def face_numbers(

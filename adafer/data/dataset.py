@@ -48,11 +48,17 @@ class FaceDataset:
             pixels, listing = pixels[kept], _without(listing, kept, self.bad)
             landmarks = None if landmarks is None else landmarks[kept]
         self.listing = listing
-        self.pixels = pixels  # (N, S, S, K)
-        self.landmarks = landmarks  # (N, P, 2) x, y in pixels of the resized face
+        self.pixels = pixels  # (N, S, S, K), not cut to the middle yet
+        self.landmarks = landmarks  # (N, P, 2) x, y in pixels of `pixels`
 
     def __len__(self) -> int:
         return len(self.listing)
+
+    def relabelled(self, listing: Listing) -> "FaceDataset":
+        """Return the same pixels with the labels and votes of another listing of these faces."""
+        other = copy.copy(self)
+        other.listing = listing
+        return other
 
     def only(self, kept: NDArray[np.intp], reason: str) -> "FaceDataset":
         """Return the faces at these places; the others are counted under the reason.
@@ -70,8 +76,11 @@ class FaceDataset:
         return fewer
 
     def faces(self, indices: Sequence[int] | NDArray[np.intp]) -> NDArray[np.uint8]:
-        """Pixels of these faces, (n, S, S, 3); grey ones have three equal channels."""
-        chosen = self.pixels[np.asarray(indices, dtype=np.intp)]
+        """Pixels of these faces as a model sees them; grey ones have three equal channels.
+
+        (n, size, size, 3): the middle, where the preprocessing cuts it out.
+        """
+        chosen = self.preprocessing.middle(self.pixels[np.asarray(indices, dtype=np.intp)])
         return chosen if chosen.shape[-1] == 3 else np.repeat(chosen, 3, axis=-1)
 
 
@@ -79,7 +88,7 @@ def _read(
     listing: Listing, preprocessing: image.Preprocessing
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, dict[int, str]]:
     """Pixels and landmarks of every face, and the reason for each that cannot be read."""
-    size, channels = preprocessing.size, 1 if preprocessing.grey else 3
+    size, channels = preprocessing.whole, 1 if preprocessing.grey else 3
     try:
         pixels = np.zeros((len(listing), size, size, channels), np.uint8)
     except MemoryError:
@@ -98,7 +107,7 @@ def _read(
                 across, down = size / picture.shape[1], size / picture.shape[0]
                 # The middle of a pixel stays the middle of what it becomes.
                 landmarks[index] = (landmarks[index] - (left, top) + 0.5) * (across, down) - 0.5
-            pixels[index] = preprocessing.resized(picture)[..., :channels]
+            pixels[index] = preprocessing.uncut(picture)[..., :channels]
         except (DataError, OSError) as error:
             name = listing.ids[index]
             bad[index] = str(error) if isinstance(error, DataError) else f"{name}: {error}"

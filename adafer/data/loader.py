@@ -24,9 +24,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from adafer.contracts import Batch
 from adafer.data import sampler
-from adafer.data.augment import Augmentation
+from adafer.data.augment import Augmentation, Level
 from adafer.data.dataset import FaceDataset
 from adafer.errors import MachineError
+from adafer.image import Preprocessing
 from adafer.settings.data import DataSettings
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -56,22 +57,42 @@ class _Preparation(Dataset[Prepared]):
         self.landmarks = dataset.landmarks
         self.mirror_points = dataset.listing.mirror_points
         self.augmentation = augmentation
+        self.preprocessing = dataset.preprocessing
 
     def __getitem__(self, task: _Task) -> Prepared:
         """Pixels (B, S, S, K) and landmarks (B, P, 2)."""
         faces = self.pixels[task.indices]
         landmarks = None if self.landmarks is None else self.landmarks[task.indices]
         if self.augmentation.level == "none":
-            return faces, landmarks
+            return middle(self.preprocessing, faces, landmarks)
+        side = self.preprocessing.size
+        varied = np.empty((len(faces), side, side, faces.shape[-1]), np.uint8)
         places = zip(task.indices.tolist(), task.repeats.tolist(), strict=True)
         for row, (index, repeat) in enumerate(places):
             if landmarks is None:
-                faces[row] = self.augmentation(faces[row], task.epoch, index, repeat)
+                varied[row] = self.augmentation(faces[row], task.epoch, index, repeat)
             else:
-                faces[row], landmarks[row] = self.augmentation.with_points(
+                varied[row], landmarks[row] = self.augmentation.with_points(
                     faces[row], landmarks[row], self.mirror_points, task.epoch, index, repeat
                 )
-        return faces, landmarks
+        return varied, landmarks
+
+
+def augmentation_for(level: Level, seed: int, preprocessing: Preprocessing) -> Augmentation:
+    """Return the variation whose faces leave it at the size that the model sees."""
+    cuts = level == "transfer" or preprocessing.whole > preprocessing.size
+    size = preprocessing.size if cuts else 0
+    return Augmentation(level, seed, grey=preprocessing.grey, size=size)
+
+
+def middle(
+    preprocessing: Preprocessing,
+    faces: NDArray[np.uint8],
+    landmarks: NDArray[np.float32] | None,
+) -> Prepared:
+    """Cut the middle out of whole faces (B, whole, whole, K), and move their landmarks with it."""
+    start = (preprocessing.whole - preprocessing.size) // 2
+    return preprocessing.middle(faces), None if landmarks is None else landmarks - start
 
 
 class Loader:
@@ -79,7 +100,9 @@ class Loader:
 
     Order, balance and variation are pure functions of (seed, epoch, index), so the number of
     workers changes nothing and a resumed epoch continues exactly. With `train=False` faces come
-    in the order of the listing and are not varied. No face is dropped: the last batch is partial.
+    in the order of the listing, not varied, their middle cut out. No face is dropped: the last
+    batch is partial, and where it would be one face, which no batch norm can learn from, that face
+    joins the batch before.
     """
 
     def __init__(
@@ -89,11 +112,12 @@ class Loader:
         self.seed = seed
         self.train = train
         self.batch_size = settings.batch_size
-        self.batches_per_epoch = -(-len(dataset) // settings.batch_size)
+        self._cuts = sampler.cuts(len(dataset), settings.batch_size)
+        self.batches_per_epoch = len(self._cuts)
         self._power = settings.balance_power if settings.balance == "sampler" else None
         level = settings.augment if train else "none"
-        grey = dataset.preprocessing.grey
-        self._preparation = _Preparation(dataset, Augmentation(level, seed, grey=grey))
+        augmentation = augmentation_for(level, seed, dataset.preprocessing)
+        self._preparation = _Preparation(dataset, augmentation)
         every = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=-1)
         self._levels = dataset.preprocessing.normalised(every).reshape(3, 1, 256)
         # Without variation a batch is a copy: cheaper than handing it over between processes.
@@ -128,10 +152,10 @@ class Loader:
         return [
             _Task(
                 epoch=epoch,
-                indices=order[first : first + self.batch_size],
-                repeats=seen[first : first + self.batch_size],
+                indices=order[cut],
+                repeats=seen[cut],
             )
-            for first in range(0, len(order), self.batch_size)
+            for cut in self._cuts
         ]
 
     def _batch(

@@ -53,3 +53,11 @@ def repeats(order: Integers) -> Integers:
 
 def _generator(seed: int, epoch: int) -> np.random.Generator:
     return np.random.default_rng((_ORDER_STREAM, seed, epoch))
+
+
+def cuts(faces: int, batch_size: int) -> list[slice]:
+    """Return where an epoch of so many faces is cut into batches; a last single face joins in."""
+    starts = list(range(0, faces, batch_size))
+    if len(starts) > 1 and faces - starts[-1] == 1:
+        starts.pop()
+    return [slice(a, b) for a, b in zip(starts, [*starts[1:], faces], strict=True)]

@@ -6,11 +6,28 @@ from adafer.errors import WordsError
 from adafer.recipe import Recipe
 from adafer.recipes.act_graves import ACT_GRAVES
 from adafer.recipes.act_naive import ACT_NAIVE
-from adafer.recipes.baselines import TINYVGG
+from adafer.recipes.baselines import RESNET18, TINYVGG
 from adafer.recipes.best import ADAFER
+from adafer.recipes.transfer import (
+    TRANSFER_CONVNEXT,
+    TRANSFER_EFFICIENTNET,
+    TRANSFER_RESNET50,
+    TRANSFER_VIT,
+)
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (ACT_GRAVES, ACT_NAIVE, ADAFER, TINYVGG)
+    recipe.name: recipe
+    for recipe in (
+        ACT_GRAVES,
+        ACT_NAIVE,
+        ADAFER,
+        TINYVGG,
+        RESNET18,
+        TRANSFER_RESNET50,
+        TRANSFER_CONVNEXT,
+        TRANSFER_EFFICIENTNET,
+        TRANSFER_VIT,
+    )
 }
 
 

@@ -1,7 +1,7 @@
 """The closing words of a training on the console."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from rich import box
 from rich.progress_bar import ProgressBar
@@ -42,6 +42,47 @@ def closing_table(scores: Scores, *, split: str = "val", max_steps: int | None =
         *((_mean(scores.mean_steps), _bar(scores.mean_steps, longest)) if has_steps else ()),
         style="bold",
     )
+    return table
+
+
+class StageLine(Protocol):
+    """A stage of a model, its parameters, and its peak learning rate in each phase."""
+
+    @property
+    def name(self) -> str:
+        """Name of the stage."""
+        ...
+
+    @property
+    def parameters(self) -> int:
+        """Number of its parameters."""
+        ...
+
+    @property
+    def rates(self) -> Sequence[float | None]:
+        """Peak learning rate in each phase; None where it does not learn."""
+        ...
+
+
+def stages_table(lines: Sequence[StageLine]) -> Table:
+    """Return a table of what is trained, stem to head, and how fast in each phase."""
+    title = "What learns, and the peak of its learning rate"
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("stage")
+    table.add_column("parameters", justify="right")
+    phases = range(len(lines[0].rates))
+    for phase in phases:
+        table.add_column(f"phase {phase + 1}", justify="right")
+    for line in lines:
+        rates = ("frozen" if rate is None else f"{rate:.2e}" for rate in line.rates)
+        table.add_row(Text(line.name), count(line.parameters), *rates)
+    table.add_section()
+    learning = (
+        count(sum(line.parameters for line in lines if line.rates[phase] is not None))
+        for phase in phases
+    )
+    whole = count(sum(line.parameters for line in lines))
+    table.add_row("all | those that learn", whole, *learning, style="bold")
     return table
 
 

@@ -1,10 +1,11 @@
 """How the training went, epoch by epoch."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from adafer.report.charts import COLOUR_NAMES, FIRST, SECOND, THIRD, axes, marks, svg
 from adafer.report.section import Cell, Chart, Context, Section, Table
@@ -12,7 +13,9 @@ from adafer.report.wording import count, duration, number, percent
 
 Rows = Sequence[Mapping[str, Any]]
 
-RATE = "Learning rate × 1000"
+RATE = "Learning rate"
+DEEPEST = 1e-2
+"""Share of the lowest peak at which the axis of the rates ends: a cosine falls to nearly 0."""
 LINES = (
     ("Loss", (("train_loss", "training"), ("val_loss", "validation"))),
     (
@@ -30,6 +33,8 @@ CAPTIONS = {
     "Loss": "Training: every term, on varied faces. Validation: cross-entropy on faces as they are."
 }
 COLOURS = (FIRST, SECOND, THIRD)
+Names = Sequence[tuple[str, str]]
+"""Columns of results.csv, and their words."""
 
 
 def curves(context: Context) -> Section | None:
@@ -48,7 +53,12 @@ def best_epoch(context: Context) -> int | None:
     """Place of the row with the best figure that the recipe watches, or None."""
     train = context.recipe.get("train")
     watched = train.get("monitor") if isinstance(train, Mapping) else None
-    values = column(context.history, watched or "val_macro_f1")
+    return best_row(context.history, watched or "val_macro_f1")
+
+
+def best_row(rows: Rows, watched: str) -> int | None:
+    """Place of the row with the best value in the column that was watched, or None."""
+    values = column(rows, watched)
     known = [i for i, value in enumerate(values) if not math.isnan(value)]
     if not known:
         return None
@@ -69,39 +79,21 @@ def _as_number(cell: Any) -> float:
     return value if math.isfinite(value) else math.nan
 
 
-def _epochs(rows: Rows) -> list[float]:
+def epoch_numbers(rows: Rows) -> list[float]:
+    """Return the number of each row's epoch; its place where a cell holds none."""
     numbers = column(rows, "epoch")
     return [i + 1 if math.isnan(value) else value for i, value in enumerate(numbers)]
 
 
-def _chart(
-    title: str, lines: Sequence[tuple[str, str]], rows: Rows, best: int | None
-) -> Chart | None:
-    epochs = _epochs(rows)
-    values = {name: column(rows, name) for name, _ in lines}
-    shown = [(name, words) for name, words in lines if not all(map(math.isnan, values[name]))]
-    if len(shown) == 2 and title == RATE and values[shown[0][0]] == values[shown[1][0]]:
-        shown = [(shown[0][0], "every stage")]
+def _chart(title: str, lines: Names, rows: Rows, best: int | None) -> Chart | None:
+    shown = drawable(title, lines, rows)
     if not shown:
         return None
     drawn = axes()
-    marker = "o" if len(rows) < 3 else None
-    for colour, (name, _) in zip(COLOURS, shown, strict=False):
-        drawn.plot(epochs, values[name], color=colour, linewidth=1.8, marker=marker, markersize=4)
-    drawn.set(xlabel="epoch", xlim=(epochs[0] - 0.4, epochs[-1] + 0.4))
-    drawn.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-    drawn.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    scale = 1000 if title == RATE else 1
-    drawn.yaxis.set_major_formatter(lambda value, _: f"{scale * value:g}")
-    if title.startswith("Accuracy"):
-        drawn.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-    phases = [row.get("phase") for row in rows]
-    borders = [
-        (epochs[i] + epochs[i + 1]) / 2 for i in range(len(rows) - 1) if phases[i] != phases[i + 1]
-    ]
-    marks(drawn, None if best is None else epochs[best], borders)
-    last = {name: [v for v in values[name] if not math.isnan(v)][-1] for name, _ in shown}
-    ends = [f"{words} ends at {last[name]:.4g}" for name, words in shown]
+    draw(drawn, title, shown, rows, COLOURS)
+    epochs = epoch_numbers(rows)
+    marks(drawn, None if best is None else epochs[best], borders(rows))
+    ends = [f"{words} ends at {_last(rows, title, name):.4g}" for name, words in shown]
     return Chart(
         title=title,
         svg=svg(drawn, title, f"{title} over {len(rows)} epochs: {', '.join(ends)}."),
@@ -111,6 +103,61 @@ def _chart(
         ),
         caption=CAPTIONS.get(title, ""),
     )
+
+
+def drawable(title: str, lines: Names, rows: Rows) -> list[tuple[str, str]]:
+    """Return the lines that have a value, those of equal rates as one."""
+    values = {name: plotted(rows, title, name) for name, _ in lines}
+    shown = [(name, words) for name, words in lines if not all(map(math.isnan, values[name]))]
+    if len(shown) == 2 and title == RATE and values[shown[0][0]] == values[shown[1][0]]:
+        return [(shown[0][0], "every stage")]
+    return shown
+
+
+def draw(drawn: Axes, title: str, shown: Names, rows: Rows, colours: Sequence[str]) -> None:
+    """Draw the lines over the epochs; rates on a logarithmic axis, a part at rest not at all."""
+    epochs = epoch_numbers(rows)
+    marker = "o" if len(rows) < 3 else None
+    values = [plotted(rows, title, name) for name, _ in shown]
+    for colour, line in zip(colours, values, strict=False):
+        drawn.plot(epochs, line, color=colour, linewidth=1.8, marker=marker, markersize=4)
+    drawn.set(xlabel="epoch", xlim=(epochs[0] - 0.4, epochs[-1] + 0.4))
+    drawn.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    if title == RATE:
+        known = [[value for value in line if not math.isnan(value)] for line in values]
+        lowest = max(min(map(min, known)), DEEPEST * min(map(max, known)))
+        highest = max(map(max, known))
+        drawn.set(yscale="log", ylim=(_decade(lowest, math.floor), _decade(highest, math.ceil)))
+        drawn.yaxis.set_minor_locator(NullLocator())
+    else:
+        drawn.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    drawn.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if title.startswith("Accuracy"):
+        drawn.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+
+
+def plotted(rows: Rows, title: str, name: str) -> list[float]:
+    """Return a column as it is drawn: a rate of 0 is a part at rest, which has no logarithm."""
+    values = column(rows, name)
+    return [math.nan if value <= 0 else value for value in values] if title == RATE else values
+
+
+def borders(rows: Rows) -> list[float]:
+    """Places between two epochs of different phases."""
+    epochs, phases = epoch_numbers(rows), [row.get("phase") for row in rows]
+    return [
+        (epochs[i] + epochs[i + 1]) / 2 for i in range(len(rows) - 1) if phases[i] != phases[i + 1]
+    ]
+
+
+def _last(rows: Rows, title: str, name: str) -> float:
+    return [value for value in plotted(rows, title, name) if not math.isnan(value)][-1]
+
+
+def _decade(value: float, rounded: Callable[[float], int]) -> float:
+    """Power of ten below or above a value, a little outside, so that a line on it shows."""
+    power = rounded(math.log10(value))
+    return 10.0**power * (0.9 if rounded is math.floor else 1.1)
 
 
 def _reading(context: Context, best: int | None) -> str:
@@ -128,7 +175,7 @@ def _reading(context: Context, best: int | None) -> str:
         if not math.isnan(value)
     ]
     on = f": {' and '.join(figures)} on validation" if figures else ""
-    epoch = f"{_epochs(rows)[best]:.0f}"
+    epoch = f"{epoch_numbers(rows)[best]:.0f}"
     return f"{start}. The best was epoch {epoch} (dotted){on}."
 
 

@@ -45,15 +45,19 @@ class DataSettings:
     split_seed: int = 0
     """Seed of that carving; kept apart from the training seed so that runs share a validation."""
     img_size: int = 48
-    """Side of the square face that the model sees, in pixels."""
+    """Side of the square face that the model sees, in pixels; 0 takes the backbone's own."""
+    crop: float = 1.0
+    """Share of each side that evaluation keeps around the middle; 0.875 resizes to 1.14 times
+    --img-size first."""
     grey: bool = True
     """Drop colour (the three channels then hold the same luminance)."""
     balance: Literal["none", "sampler", "weights"] = "none"
     """Class balance: a weighted sampler, or class weights in the loss."""
     balance_power: float = 0.6
     """Class weight = frequency to minus this power, scaled to mean 1 over the faces."""
-    augment: Literal["none", "light", "strong"] = "strong"
-    """Random shift, scale, rotation, flip, dropout and colour jitter of training faces."""
+    augment: Literal["none", "light", "strong", "transfer"] = "strong"
+    """Random shift, scale, rotation, flip, dropout and colour jitter of training faces; `transfer`
+    is a resized crop, flip, rotation, colour jitter and one erased patch."""
     augment_engine: Literal["face", "batch"] = "face"
     """Vary training faces one by one (albumentations), or whole batches on the device, which is
     faster; the same family, other random numbers."""
@@ -63,6 +67,9 @@ class DataSettings:
     """Processes that prepare faces; -1 chooses from the machine. The result does not change."""
     max_bad: float = 0.0
     """Share of missing or of unreadable image files that may be left out; more stops a training."""
+    label_noise: float = 0.0
+    """Share of the training labels that is flipped on purpose, to study what a loss makes of wrong
+    labels; validation and test stay as they are."""
     leaks: Literal["stop", "drop", "allow"] = "stop"
     """Faces of train that are in validation or test too, pixel for pixel: stop, drop them from
     train, or allow them; the run record says how many."""

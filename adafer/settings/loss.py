@@ -15,6 +15,49 @@ class CrossEntropySettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FocalSettings(CrossEntropySettings):
+    """Focal loss: cross-entropy in which faces that are already right count less."""
+
+    gamma: float = 2.0
+    """Power of 1 - p by which a face's loss is multiplied; 0 is plain cross-entropy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LDAMSettings(CrossEntropySettings):
+    """Label-distribution-aware margins: rare classes have to win by more."""
+
+    ldam_margin: float = 0.5
+    """Margin of the rarest class; the others' shrink with the fourth root of their faces."""
+    ldam_scale: float = 30.0
+    """Scale of the logits: the margins are multiplied by it."""
+    drw: float = 1.0
+    """Deferred re-weighting: share of training after which rare classes count more; 1 never, 0.8
+    as published."""
+    drw_beta: float = 0.9999
+    """Overlap of faces (beta) in the effective number of each class, by which it then counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogitAdjustmentSettings(CrossEntropySettings):
+    """Logit adjustment: the class frequencies are learned around, not into, the logits."""
+
+    tau: float = 1.0
+    """Factor on the logarithm of the class frequencies that training adds to the logits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationSettings(CrossEntropySettings):
+    """Distillation: learn the answers of a larger, trained model beside the labels."""
+
+    teacher: str = ""
+    """Run, or file of its weights, of the trained model whose answers are learned."""
+    alpha: float = 0.9
+    """Weight of the teacher's answers; the labels weigh 1 minus this."""
+    temperature: float = 4.0
+    """Both models' logits are divided by this before they are compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PonderLossSettings(CrossEntropySettings):
     """Cross-entropy + ponder cost, and optionally cross-entropy at every step."""
 
@@ -40,10 +83,22 @@ class PonderNetLossSettings(CrossEntropySettings):
     """Weight of the divergence from that prior."""
 
 
-LossSettings = CrossEntropySettings | PonderLossSettings | PonderNetLossSettings
+LossSettings = (
+    CrossEntropySettings
+    | FocalSettings
+    | LDAMSettings
+    | LogitAdjustmentSettings
+    | DistillationSettings
+    | PonderLossSettings
+    | PonderNetLossSettings
+)
 
 LOSS_SETTINGS: dict[str, type[LossSettings]] = {
     "cross-entropy": CrossEntropySettings,
+    "focal": FocalSettings,
+    "ldam": LDAMSettings,
+    "logit-adjustment": LogitAdjustmentSettings,
+    "distillation": DistillationSettings,
     "ponder": PonderLossSettings,
     "pondernet": PonderNetLossSettings,
 }

@@ -50,10 +50,31 @@ class TinyVGGSettings:
     """Batch normalisation after each convolution."""
 
 
-ModelSettings = RecursiveSettings | TinyVGGSettings
+@dataclass(frozen=True, kw_only=True)
+class TransferSettings:
+    """A backbone of timm, with published weights or from random start, and a head of ours."""
+
+    backbone: str = "resnet50"
+    """Any name of timm, with or without the tag of its weights (`resnet18.tv_in1k`)."""
+    pretrained: bool = True
+    """Start from published weights; without them the backbone starts at random."""
+    weights: str = ""
+    """File or folder of those weights (safetensors); empty asks the Hugging Face Hub."""
+    head: Literal["linear", "deep"] = "linear"
+    """One linear layer on the features, or Linear, ReLU, LayerNorm, Dropout, Linear."""
+    head_width: int = 512
+    """Width of the deeper head."""
+    dropout: float = 0.2
+    """Dropout in the head."""
+    drop_path: float = 0.0
+    """Stochastic depth of the backbone: largest chance that a block is passed over."""
+
+
+ModelSettings = RecursiveSettings | TinyVGGSettings | TransferSettings
 
 MODEL_SETTINGS: dict[str, type[ModelSettings]] = {
     "recursive": RecursiveSettings,
     "tinyvgg": TinyVGGSettings,
+    "transfer": TransferSettings,
 }
 """Model name to its settings."""

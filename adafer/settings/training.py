@@ -10,16 +10,26 @@ class PhaseSettings:
 
     epochs: int = 20
     """Passes over the training faces in this phase."""
+    freeze_backbone_epochs: int = 0
+    """The first of these epochs, in which only the head learns, under a linearly rising rate."""
     stages: tuple[str, ...] = ()
-    """Names of the model's stages that learn; empty means all of them."""
+    """Names of the model's stages that learn, `head` for the last; empty means all of them."""
     lr: float = 2e-3
-    """Peak learning rate of AdamW."""
+    """Peak learning rate of AdamW; the head's, where the backbone has its own."""
     lr_backbone_factor: float = 1.0
-    """Learning rate of every stage but the last, as a share of `lr`."""
+    """Learning rate of every stage but the last, as a share of `lr`; --lr-backbone sets it as a
+    rate."""
+    layer_decay: float = 1.0
+    """Factor on the rate per stage, from the head down to the stem (layer-wise rates)."""
     weight_decay: float = 0.05
     """Decoupled weight decay, on matrices and kernels only."""
     warmup: float = 0.1
-    """Share of the phase with a linearly rising rate; a cosine to zero follows."""
+    """Share of the phase with a linearly rising rate, before `schedule` sets in."""
+    schedule: Literal["cosine", "one-cycle", "cosine-restarts", "constant"] = "cosine"
+    """Cosine to zero; one cycle (rise over the first 0.3, then down, whatever --warmup says); a
+    cosine that starts again, each time twice as long; or a constant rate."""
+    restarts: int = 2
+    """How often `cosine-restarts` starts again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +42,11 @@ class TrainSettings:
     """Decay of the moving average of the weights that is validated and kept; 0 switches it off."""
     mixup: float = 0.0
     """MixUp: faces blended in pairs, in a share drawn from Beta(this, this); 0 switches it off."""
+    cutmix: float = 0.0
+    """CutMix: a box of another face pasted in, its area drawn from Beta(this, this); 0 switches it
+    off. With MixUp too, each batch gets one of them."""
+    mix_probability: float = 1.0
+    """Share of the batches that MixUp or CutMix changes."""
     accumulate: int = 1
     """Batches whose gradients are summed before a step."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -50,3 +65,6 @@ class TrainSettings:
     """Seed of the weights, the order and the augmentation."""
     deterministic: bool = False
     """Refuse operations whose result can change from run to run."""
+    weight_stats: Literal["off", "head", "all"] = "off"
+    """Write the spread of weights and gradients of each layer after every epoch, and the final
+    weights as text."""

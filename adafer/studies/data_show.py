@@ -13,6 +13,7 @@ from adafer.data import DataSource, open_data
 from adafer.data.augment import Augmentation, Face, Points
 from adafer.data.dataset import FaceDataset
 from adafer.data.listing import Listing
+from adafer.data.loader import augmentation_for
 from adafer.errors import WordsError
 from adafer.image import Preprocessing
 from adafer.predictions_file import write_bytes
@@ -21,6 +22,8 @@ from adafer.settings.data import DataSettings
 from adafer.studies.data_check import plain_name, refuse_inside
 
 MOST_FACES, MOST_DRAWS = 200, 50
+USUAL_SIZE = 224
+"""Side of a face, in pixels, where the settings leave it to the backbone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,16 +60,18 @@ def show_data(
     refuse_inside(settings.data, path)
     listing = _listing(open_data(settings), split)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(listing))[:count])
-    preprocessing = Preprocessing(size=settings.img_size, grey=settings.grey)
+    preprocessing = Preprocessing(
+        settings.img_size or USUAL_SIZE, settings.grey, crop=settings.crop
+    )
     dataset = FaceDataset(listing.take(chosen), preprocessing, settings.max_bad)
     places = dict(zip(listing.ids, range(len(listing)), strict=True))
-    augmentation = Augmentation(settings.augment, seed, grey=settings.grey)
+    augmentation = augmentation_for(settings.augment, seed, preprocessing)
     rows = [
         _row(dataset, row, augmentation, places[name], draws)
         for row, name in enumerate(dataset.listing.ids)
     ]
     headings = ["as it is", *(f"epoch {epoch}" for epoch in range(1, draws + 1))]
-    side = max(72, min(160, settings.img_size))
+    side = max(72, min(160, preprocessing.size))
     write_bytes(path, draw_sheet(rows, headings, side=side))
     points = 0 if dataset.landmarks is None else dataset.landmarks.shape[1]
     return Shown(path=path, ids=dataset.listing.ids, landmarks=points)
@@ -80,7 +85,7 @@ def _listing(source: DataSource, split: str) -> Listing:
 
 
 def _row(dataset: FaceDataset, row: int, augmentation: Augmentation, place: int, draws: int) -> Row:
-    listing, face = dataset.listing, dataset.pixels[row]
+    listing, face = dataset.listing, dataset.pixels[row]  # the whole of it
     points = None if dataset.landmarks is None else dataset.landmarks[row]
     varied = [
         _varied(augmentation, face, points, listing.mirror_points, epoch, place)

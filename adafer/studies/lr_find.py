@@ -73,7 +73,7 @@ def lr_find(
         DataError: too few steps before the loss is no number.
     """
     watcher = watcher or usual_watcher()
-    training = prepare_training(recipe, watcher)
+    training = prepare_training(recipe.changed(freeze_backbone_epochs=0), watcher)
     rates = np.geomspace(low, high, steps)
     losses = _swept(training, training_batches(training), rates.tolist(), watcher)
     found = suggestions(rates[: len(losses)].tolist(), losses, stopped=len(losses) < steps)
@@ -119,16 +119,19 @@ def suggestions(
 def _swept(
     training: Training, batches: Batches, rates: list[float], watcher: Watcher
 ) -> list[float]:
-    state, loss = training.state, training.loss()
-    state.enter(training.recipe.phases, 0)
+    state, loss, prepare = training.state, training.loss(), training.prepare
+    phase = training.phases[0]
+    state.enter(training.phases, 0)
     state.model.train()
     losses: list[float] = []
     best = math.inf
     for number, (rate, batch) in enumerate(zip(rates, _endless(batches), strict=False)):
         for group in state.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["peak"] / phase.lr  # a backbone keeps its share
         hardware.seed_device(state.device, number)
         moved = to_device(batch, state.device)
+        if prepare is not None:
+            moved = prepare(moved)
         with hardware.autocast(state.device, state.precision):
             output = answer(state.model, moved)
         value = torch.stack([t.float() for t in loss(output, moved, 1.0).values()]).sum()

@@ -1,0 +1,121 @@
+"""Combinations of settings that cannot train, each with the setting to change."""
+
+from typing import Any
+
+from adafer.settings.loss import (
+    DistillationSettings,
+    FocalSettings,
+    LDAMSettings,
+    LogitAdjustmentSettings,
+    LossSettings,
+    PonderLossSettings,
+    PonderNetLossSettings,
+)
+from adafer.settings.model import RecursiveSettings, TransferSettings
+
+
+def objections(recipe: Any, loss_name: str) -> list[str]:
+    """Return a sentence for each setting that would keep a Recipe from training."""
+    data, model, loss, train = recipe.data, recipe.model, recipe.loss, recipe.train
+    checks = [
+        (data.batch_size >= 1, "--batch-size must be 1 or more"),
+        (data.img_size >= 12 or _sized(recipe), "--img-size must be 12 or more pixels"),
+        (0.5 <= data.crop <= 1, "--crop is the share of each side that is kept, from 0.5 to 1"),
+        (
+            data.augment != "transfer" or data.augment_engine == "face",
+            "--augment transfer varies faces one by one; leave --augment-engine batch out",
+        ),
+        (0 < data.validation_fraction < 1, "--validation-fraction must lie between 0 and 1"),
+        (0 <= data.label_noise < 1, "--label-noise is a share from 0 to below 1"),
+        (0 <= data.max_bad < 1, "--max-bad is a share from 0 to 1"),
+        (data.workers >= -1, "--workers must be -1 (choose) or more"),
+        (data.toy_faces >= 56, "--toy-faces must be 56 or more"),
+        (0 <= data.toy_ambiguity <= 1, "--toy-ambiguity is a share from 0 to 1"),
+        *_loss_checks(loss, data.balance),
+        (0 <= train.ema < 1, "--ema must be from 0 to below 1"),
+        (train.accumulate >= 1, "--accumulate must be 1 or more"),
+        (train.clip >= 0, "--clip must be 0 or more"),
+        (train.mixup >= 0, "--mixup must be 0 or more"),
+        (train.cutmix >= 0, "--cutmix must be 0 or more"),
+        (0 <= train.mix_probability <= 1, "--mix-probability is a share from 0 to 1"),
+        (bool(recipe.phases), "a recipe needs a phase"),
+    ]
+    for phase in recipe.phases:
+        checks += [
+            (phase.epochs >= 1, "--epochs must be 1 or more"),
+            (phase.lr > 0, "--lr must be above 0"),
+            (0 <= phase.warmup < 1, "--warmup must be from 0 to below 1"),
+            (phase.lr_backbone_factor > 0, "--lr-backbone-factor must be above 0"),
+            (0 < phase.layer_decay <= 1, "--layer-decay must be above 0 and at most 1"),
+            (phase.restarts >= 1, "--restarts must be 1 or more"),
+            (
+                0 <= phase.freeze_backbone_epochs <= phase.epochs,
+                "--freeze-backbone-epochs must be from 0 to --epochs",
+            ),
+        ]
+    if isinstance(model, RecursiveSettings):
+        checks += _recursive_checks(model, loss_name)
+    elif isinstance(loss, PonderLossSettings | PonderNetLossSettings):
+        checks.append((False, f"{recipe.name} takes no steps; choose --loss cross-entropy"))
+    return [sentence for holds, sentence in checks if not holds]
+
+
+def _sized(recipe: Any) -> bool:
+    """Whether 0 pixels may be asked for: a backbone has a size of its own."""
+    return recipe.data.img_size == 0 and isinstance(recipe.model, TransferSettings)
+
+
+def _loss_checks(loss: LossSettings, balance: str) -> list[tuple[bool, str]]:
+    checks = [(0 <= loss.label_smoothing < 1, "--label-smoothing must be from 0 to below 1")]
+    match loss:
+        case FocalSettings():
+            checks.append((loss.gamma >= 0, "--gamma must be 0 or more"))
+        case LDAMSettings():
+            checks += [
+                (loss.ldam_margin >= 0, "--ldam-margin must be 0 or more"),
+                (loss.ldam_scale > 0, "--ldam-scale must be above 0"),
+                (0 <= loss.drw <= 1, "--drw is a share of training from 0 to 1"),
+                (0 <= loss.drw_beta < 1, "--drw-beta must be from 0 to below 1"),
+                (
+                    loss.drw == 1 or balance == "none",
+                    f"--drw weights the classes as --balance {balance} does; give one of them",
+                ),
+            ]
+        case LogitAdjustmentSettings():
+            checks.append((loss.tau >= 0, "--tau must be 0 or more"))
+        case DistillationSettings():
+            checks += [
+                (0 <= loss.alpha <= 1, "--alpha is a share from 0 to 1"),
+                (loss.temperature > 0, "--temperature must be above 0"),
+            ]
+        case PonderNetLossSettings():
+            checks.append((0 < loss.prior_lambda < 1, "--prior-lambda must lie between 0 and 1"))
+    return checks
+
+
+def _recursive_checks(model: RecursiveSettings, loss_name: str) -> list[tuple[bool, str]]:
+    return [
+        (model.max_steps >= 1, "--max-steps must be 1 or more"),
+        (
+            model.channels % 8 == 0 and model.channels >= 16,
+            "--channels must be a multiple of 8 from 16 up: with one channel a group, "
+            "GroupNorm would hide from the halting unit what it averages",
+        ),
+        (
+            model.stem_channels % 8 == 0 and model.stem_channels > 0,
+            "--stem-channels: multiple of 8",
+        ),
+        (model.stem_stride in (2, 4), "--stem-stride must be 2 or 4"),
+        (0 < model.halt_epsilon < 1, "--halt-epsilon must lie between 0 and 1"),
+        (0 < model.confidence <= 1, "--confidence must be above 0 and at most 1"),
+        (1 <= model.min_steps <= model.max_steps, "--min-steps must be from 1 to --max-steps"),
+        (model.pool >= 1, "--pool must be 1 or more"),
+        (
+            (model.halting == "ponder") == (loss_name == "pondernet"),
+            "--halting ponder and --loss pondernet belong together; give both or neither",
+        ),
+        (
+            loss_name in ("ponder", "pondernet"),
+            "the recursive model learns with --loss ponder or pondernet",
+        ),
+    ]
