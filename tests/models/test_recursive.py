@@ -223,7 +223,7 @@ def test_the_halting_probability_is_not_rounded_by_autocast() -> None:
 
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 def test_answers_are_finite_for_inputs_of_any_scale(scale: float) -> None:
-    images = torch.cat([scale * trained.inputs(4), torch.zeros(1, 3, 24, 24)])
+    images = torch.cat([scale * trained.inputs(4), torch.zeros(1, 3, trained.SIDE, trained.SIDE)])
     output: StepOutput = small()(images)
     assert bool(output.logits.isfinite().all())
     assert bool(output.ponder_cost.isfinite().all())
