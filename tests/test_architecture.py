@@ -16,7 +16,7 @@ FLOORS = [
     {"commands"},
     {"words"},
     {"studies"},
-    {"experiment", "export"},
+    {"experiment", "export", "explain"},
     {"training", "evaluation"},
     {"progress"},
     {"predictor", "preparation"},
