@@ -102,8 +102,8 @@ def score(predictions: Predictions, *, bootstrap: int = 1000, seed: int = 0) -> 
     check(predictions)
     labels = predictions.labels
     matrix = confusion_matrix(predictions)
-    headline: dict[str, Any] = {
-        name: float(values[0]) for name, values in _headline(matrix[None]).items()
+    figures: dict[str, Any] = {
+        name: float(values[0]) for name, values in headline(matrix[None]).items()
     }
     confidence = predictions.probabilities.max(1)
     correct = predictions.predicted == labels
@@ -111,7 +111,7 @@ def score(predictions: Predictions, *, bootstrap: int = 1000, seed: int = 0) -> 
     return Scores(
         class_names=predictions.class_names,
         n=len(predictions),
-        **headline,
+        **figures,
         ece=_gap(bins, len(predictions)),
         adaptive_ece=adaptive_ece(confidence, correct),
         brier=_brier(predictions),
@@ -240,7 +240,7 @@ def _ranks(values: NDArray[Any]) -> Floats:
     return (np.cumsum(count) - (count - 1) / 2)[group]
 
 
-def _headline(matrices: NDArray[Any]) -> dict[str, Floats]:
+def headline(matrices: NDArray[Any]) -> dict[str, Floats]:
     """Return the figures that a confusion matrix gives; matrices (R, C, C), each figure (R,)."""
     hits = np.diagonal(matrices, axis1=1, axis2=2).astype(np.float64)  # (R, C)
     support, predicted = matrices.sum(2), matrices.sum(1)  # (R, C)
@@ -267,7 +267,7 @@ def _intervals(
         return {}
     faces, classes = len(predictions), len(matrix)
     drawn = random.multinomial(faces, matrix.ravel() / faces, size=replicates)
-    figures = _headline(drawn.reshape(replicates, classes, classes))
+    figures = headline(drawn.reshape(replicates, classes, classes))
     if predictions.steps is not None:
         counts = np.bincount(predictions.steps)
         draws = random.multinomial(faces, counts / faces, size=replicates)

@@ -6,8 +6,10 @@ Heavy modules are imported inside a command, because help must answer at once.
 from collections.abc import Callable
 
 from adafer.commands.compare import compare, label_errors
+from adafer.commands.crossval import crossval
 from adafer.commands.data import data
 from adafer.commands.evaluate import evaluate, report
+from adafer.commands.explain import explain
 from adafer.commands.export import export
 from adafer.commands.lists import models, recipes
 from adafer.commands.lr_find import lr_find
@@ -18,7 +20,9 @@ from adafer.commands.train import train
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "evaluate": evaluate,
+    "crossval": crossval,
     "steps": steps,
+    "explain": explain,
     "compare": compare,
     "label-errors": label_errors,
     "data": data,

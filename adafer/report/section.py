@@ -183,12 +183,13 @@ class Points:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two pictures side by side in one data URI, and what is said about them."""
+    """Two or more pictures side by side in one data URI, and what is said about them."""
 
     picture: str
     alt: str
     said: str
     below: tuple[str, ...] = ()
+    tiles: int = 2
 
 
 @dataclass(frozen=True, kw_only=True)
