@@ -46,6 +46,17 @@ class Bundle:
     history: tuple[Mapping[str, Any], ...]  # one entry an epoch
     version: str  # of adafer, when it was saved
 
+    @property
+    def temperature(self) -> float:
+        """Number that the logits are divided by before softmax; 1 where none was fitted."""
+        value = self.facts.get("temperature", 1.0)
+        if type(value) not in (int, float) or not math.isfinite(value) or value <= 0:
+            raise DataError(
+                f"the temperature of {self.path} is {value!r}; fit it again with `adafer evaluate "
+                "--calibrate`"
+            )
+        return float(value)
+
 
 def save_bundle(
     folder: Path,
@@ -103,7 +114,7 @@ def load_bundle(path: Path, which: Which = "best") -> Bundle:
     file = _weights_file(Path(path), which)
     config = _read_config(file.parent / CONFIG)
     data = _safe_bytes(file)
-    entry = _entry_of(config, data)
+    entry = _entry_of(config, data, file.stem)
     if entry is None:
         raise DataError(
             f"{file} is not the file that {CONFIG} describes (its sha256 differs), so it is "
@@ -130,6 +141,23 @@ def load_bundle(path: Path, which: Which = "best") -> Bundle:
         history=tuple(config.get("history") or ()),
         version=str(config.get("adafer", "unknown")),
     )
+
+
+def keep_temperature(folder: Path, which: Which, temperature: float) -> None:
+    """Store a temperature with the weights that it was fitted for; new weights lose it.
+
+    Raises:
+        DataError: if the weights are not those that config.json tells of.
+    """
+    file = _weights_file(Path(folder), which)
+    config = _read_config(file.parent / CONFIG)
+    digest = hashlib.sha256(_safe_bytes(file)).hexdigest()
+    entry = config["files"].get(file.stem, {})
+    if entry.get("sha256") != digest:
+        raise DataError(f"{file} is not the file that {CONFIG} describes; train or copy it again")
+    entry["temperature"] = temperature
+    text = json.dumps(finite(config), indent=1, ensure_ascii=False, allow_nan=False)
+    os.replace(_written(file.parent / CONFIG, text.encode()), file.parent / CONFIG)
 
 
 def refuse_pickle(path: Path, start: bytes = b"") -> None:
@@ -272,10 +300,12 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _entry_of(config: Mapping[str, Any], data: bytes) -> dict[str, Any] | None:
+def _entry_of(config: Mapping[str, Any], data: bytes, stem: str = "") -> dict[str, Any] | None:
     """Return what config.json says of these very bytes; a stop may have left the file before."""
     digest = hashlib.sha256(data).hexdigest()
-    for entry in config["files"].values():
+    # Best and last may be equal weights; what is said of this very file comes first.
+    for name in sorted(config["files"], key=lambda name: name != stem):
+        entry = config["files"][name]
         replaced = entry.get("replaces")
         for told in (entry, replaced if isinstance(replaced, dict) else {}):
             if told.get("sha256") == digest:

@@ -21,13 +21,15 @@ from adafer.engine import hardware
 from adafer.engine.predict import predict
 from adafer.errors import DataError, WordsError
 from adafer.metrics import Scores, score
-from adafer.predictions import Predictions
-from adafer.predictions_file import read_predictions
+from adafer.predictions import Predictions, rescaled
+from adafer.predictions_file import read_predictions, write_bytes
 from adafer.progress import Watcher, usual_watcher
 from adafer.recipe import Recipe
 from adafer.report import Context, write_evaluation, write_report
 from adafer.report.console import closing_table
-from adafer.run import Run, now, open_run
+from adafer.report.curves import best_row
+from adafer.report.history import history_png
+from adafer.run import Run, now, open_run, write_json
 
 
 def mirrored(batches: Iterable[Batch], mirror_points: Sequence[int] = ()) -> Iterator[Batch]:
@@ -100,13 +102,16 @@ def evaluate(
     chosen = hardware.choose_device(device)
     model = _with_depth(bundle.model, max_steps).to(chosen)
     watcher.said(f"{len(dataset)} faces of {recipe.data.data}, split {split} ({listing.layout})")
-    predictions = measure(model, dataset, recipe, chosen, every_step=True, mirror=mirror)
+    raw = measure(model, dataset, recipe, chosen, every_step=True, mirror=mirror)
+    predictions = rescaled(raw, bundle.temperature)
     scores = score(predictions)
     if split == "test":
         run.append("test_uses", {"time": now(), "data": recipe.data.data, "n": scores.n})
     elsewhere = output is not None or data is not None or max_steps is not None or mirror
     folder = output or run.evaluation(_name(split, data, max_steps, mirror))
     write_evaluation(folder, predictions, scores)
+    if predictions is not raw:
+        _tell_calibration(folder, bundle.temperature, score(raw, bootstrap=0), scores, watcher)
     page = folder / "report.html" if elsewhere else run.report
     faces = dataset.faces(np.arange(len(dataset)))
     _write_page(run, page, predictions, scores, faces, listing, max_steps)
@@ -114,6 +119,22 @@ def evaluate(
     watcher.said(f"tables: {folder}")
     watcher.said(f"report: {page}")
     return scores
+
+
+def _tell_calibration(
+    folder: Path, temperature: float, raw: Scores, scores: Scores, watcher: Watcher
+) -> None:
+    """Write and say what the model's temperature changes; both are of one measurement."""
+    names = ("nll", "ece", "brier")
+    told = {"temperature": temperature} | {
+        kind: {name: getattr(found, name) for name in names}
+        for kind, found in (("raw", raw), ("scaled", scores))
+    }
+    write_json(folder / "calibration.json", told)
+    watcher.said(
+        f"scaled by the model's temperature {temperature:.3f}: ECE {raw.ece:.4f} without it, "
+        f"{scores.ece:.4f} with it; NLL {raw.nll:.4f} and {scores.nll:.4f}"
+    )
 
 
 def measured(run: Run, split: str) -> Predictions:
@@ -152,8 +173,11 @@ def report(path: Path, *, split: str = "val") -> Path:
 
 
 def write_first_page(run: Run, dataset: FaceDataset, predictions: Predictions) -> Scores:
-    """Write the tables and the page of a training's own validation."""
+    """Write the tables, the history plots and the page of a training's own validation."""
     scores = score(predictions)
+    rows = _history(run.results)
+    best = best_row(rows, run.recipe().train.monitor)
+    write_bytes(run.path / "history.png", history_png(rows, best))
     write_evaluation(run.evaluation(dataset.listing.split), predictions, scores)
     faces = dataset.faces(np.arange(len(dataset)))
     _write_page(run, run.report, predictions, scores, faces, dataset.listing)
@@ -192,7 +216,7 @@ def _history(path: Path) -> list[dict[str, str]]:
 
 
 def _asked(recipe: Recipe, data: str | None) -> Recipe:
-    return recipe if data is None else recipe.changed(data=data, layout="auto")
+    return recipe if data is None else recipe.changed(data=data, layout="auto", folds=0, fold=0)
 
 
 def listing_of(recipe: Recipe, split: str, bundle: Bundle) -> Listing:

@@ -19,6 +19,7 @@ from PIL import Image
 from adafer import image
 from adafer.errors import AdaferError, DataError, MachineError, WordsError
 from adafer.image import ImageError, Preprocessing
+from adafer.predictions import scaled
 
 Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
 """A file or a folder of files, encoded bytes, or pixels (H, W) or (H, W, 3)."""
@@ -217,7 +218,8 @@ def _from_weights(path: Path, device: str) -> Predictor:
             images = torch.from_numpy(faces).to(device)
             output = think(chosen, images) if isinstance(chosen, StepModel) else chosen(images)
         steps = output.steps.cpu().numpy() if isinstance(output, StepOutput) else None
-        return output.logits.double().softmax(1).cpu().numpy(), steps
+        told = output.logits.double().softmax(1).cpu().numpy()
+        return scaled(told, bundle.temperature), steps
 
     return Predictor(
         path=bundle.path,
@@ -235,7 +237,7 @@ def _from_onnx(path: Path, device: str) -> Predictor:
     if device != "cpu":
         raise MachineError(f"an ONNX file is computed on the CPU, not on {device!r}; leave it out")
     data = _onnx_bytes(path)
-    class_names, preprocessing, depth = _onnx_metadata(path, data)
+    class_names, preprocessing, depth, temperature = _onnx_metadata(path, data)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
@@ -266,7 +268,7 @@ def _from_onnx(path: Path, device: str) -> Predictor:
                 f"export another with --steps {max_steps}, or leave max_steps out"
             )
         found = session.run(wanted, {"images": faces})
-        return found[0].astype(np.float64), found[1] if len(found) > 1 else None
+        return scaled(found[0], temperature), found[1] if len(found) > 1 else None
 
     return Predictor(
         path=path,
@@ -296,8 +298,10 @@ def _onnx_bytes(path: Path) -> bytes:
     return data
 
 
-def _onnx_metadata(path: Path, data: bytes) -> tuple[tuple[str, ...], Preprocessing, int | None]:
-    """Class names, preprocessing and depth; refuses a file that points to other files."""
+def _onnx_metadata(
+    path: Path, data: bytes
+) -> tuple[tuple[str, ...], Preprocessing, int | None, float]:
+    """Class names, preprocessing, depth, temperature; refuses a file that points to others."""
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
@@ -315,13 +319,17 @@ def _onnx_metadata(path: Path, data: bytes) -> tuple[tuple[str, ...], Preprocess
         names = json.loads(told["class_names"])
         preprocessing = json.loads(told["preprocessing"])
         depth = int(told["max_steps"]) if "max_steps" in told else None
+        temperature = float(told.get("temperature", 1))
+        if not 0 < temperature < float("inf"):
+            raise ValueError
         if not isinstance(names, list) or not isinstance(preprocessing, dict):
             raise ValueError
     except (KeyError, ValueError):
         raise DataError(
             f"{path} does not say its classes and preprocessing; export it with adafer"
         ) from None
-    return tuple(map(str, names)), Preprocessing.from_json(preprocessing), depth
+    faces = Preprocessing.from_json(preprocessing)
+    return tuple(map(str, names)), faces, depth, temperature
 
 
 def _tensors(graph: Any, more_nodes: Iterable[Any] = ()) -> Iterator[Any]:

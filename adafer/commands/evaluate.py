@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from adafer.errors import WordsError
 from adafer.words import command_parser
 
 
@@ -14,7 +15,8 @@ def evaluate(words: list[str]) -> int:
         "the test split is counted in run.json, because a split that chooses no longer tests.",
         "  adafer evaluate runs/first\n"
         "  adafer evaluate runs/first --split test --data ferplus/\n"
-        "  adafer evaluate runs/first --max-steps 5",
+        "  adafer evaluate runs/first --max-steps 5\n"
+        "  adafer evaluate runs/first --calibrate       fit a temperature on validation",
     )
     parser.add_argument("model", type=Path, metavar="RUN", help="a run's folder")
     parser.add_argument("--data", help="SOURCE to measure on (the run's own)")
@@ -25,12 +27,26 @@ def evaluate(words: list[str]) -> int:
     parser.add_argument("--which", choices=("best", "last"), default="best", help="weights (best)")
     parser.add_argument("--max-steps", type=int, metavar="T", help="another T than in training")
     parser.add_argument("--mirror", action="store_true", help="average with the mirrored face")
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="fit a temperature on the run's own validation faces first, and keep it",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (auto)")
     parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
     given = parser.parse_known_words(words)
+    if given.calibrate and (given.split != "val" or given.data or given.max_steps or given.mirror):
+        raise WordsError(
+            "--calibrate fits on the run's own validation faces; leave --split, --data, "
+            "--max-steps and --mirror out, then evaluate as you like"
+        )
     from adafer import evaluation
     from adafer.progress import Console
 
+    if given.calibrate:
+        from adafer.studies.calibrate import calibrate
+
+        calibrate(given.model, which=given.which, device=given.device, watcher=Console())
     evaluation.evaluate(
         given.model,
         data=given.data,

@@ -25,6 +25,8 @@ def metadata(bundle: Bundle, *, max_steps: int | None, verified: bool) -> dict[s
         "verified": verified,
         "responsible_use": f"{MEANING} {STATEMENT}",
     }
+    if bundle.temperature != 1:
+        told["temperature"] = bundle.temperature  # the graph gives unscaled probabilities
     if max_steps is not None:
         told["max_steps"] = max_steps
     return {
