@@ -30,6 +30,7 @@ def test_a_training_writes_exactly_the_run_folder(trained: Path) -> None:
         "run.json",
         "results.csv",
         "label_map.json",
+        "history.png",
         "report.html",
         "weights/best.safetensors",
         "weights/last.safetensors",

@@ -90,7 +90,8 @@ def test_every_flag_that_is_spoken_of_exists(page: Path) -> None:
     known = {"--help", "--version", "--torch-backend", "--no-config", "--no-sync"}
     alone = [[command] for command in cli.COMMANDS]
     below = [["data", word] for word in DATA_WORDS]
-    for words in (*alone, *below, ["train", "--loss", "pondernet"]):
+    losses = [["train", "tinyvgg", "--loss", name] for name in ("ldam", "distillation", "focal")]
+    for words in (*alone, *below, *losses, ["train", "--loss", "pondernet"]):
         known |= flags_in(help_of(*words))
     assert set(re.findall(r"`(--[a-z][a-z-]*)", text_of(page))) <= known
 

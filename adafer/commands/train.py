@@ -7,6 +7,7 @@ from typing import Any
 from adafer.errors import WordsError
 from adafer.recipe import Recipe, flags
 from adafer.recipes import RECIPES, find_recipe
+from adafer.settings.loss import LOSS_SETTINGS
 from adafer.synonyms import SYNONYMS
 from adafer.words import Words, add_flag, command_parser
 
@@ -35,12 +36,18 @@ def train_parser(recipe: Recipe) -> Words:
     )
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help=f"one of: {', '.join(RECIPES)}")
     _add_run_words(parser)
+    add_settings(parser, recipe)
+    return parser
+
+
+def add_settings(parser: Words, recipe: Recipe, without: tuple[str, ...] = ()) -> None:
+    """Add the settings of a recipe as flags, and the names that other programs have for them."""
     groups = {part: parser.add_argument_group(title) for part, title in GROUPS.items()}
-    for flag in flags(recipe):
+    chosen = [flag for flag in flags(recipe) if flag.name not in without]
+    for flag in chosen:
         group = groups.get(flag.part) or groups["train"]
         add_flag(group, flag)
-    _add_other_names(parser, {flag.name for flag in flags(recipe)})
-    return parser
+    _add_other_names(parser, {flag.name for flag in chosen})
 
 
 def _add_other_names(parser: Words, known: set[str]) -> None:
@@ -71,7 +78,7 @@ def _add_other_names(parser: Words, known: set[str]) -> None:
         )  # fmt: skip
 
 
-def _check_published(recipe: Recipe, changes: dict[str, Any]) -> None:
+def check_published(recipe: Recipe, changes: dict[str, Any]) -> None:
     """Refuse published weights where there are none; without them is how it trains anyway."""
     if hasattr(recipe.model, "pretrained"):
         return
@@ -135,7 +142,7 @@ def _add_run_words(parser: Words) -> None:
     runs.add_argument("--dry-run", action="store_true", help="print the complete recipe and stop")
     runs.add_argument("--quiet", action="store_true", help="print the last table only")
     runs.add_argument(
-        "--loss", metavar="NAME", help="another loss: ponder, pondernet, cross-entropy"
+        "--loss", metavar="NAME", help=f"another loss, with its flags: {', '.join(LOSS_SETTINGS)}"
     )
     runs.add_argument("--debug", action="store_true", help="show a traceback on errors")
 
@@ -153,8 +160,8 @@ def train(words: list[str]) -> int:
     }  # fmt: skip
     changes = {name: value for name, value in parsed.items() if value is not None}
     started = general["config"] is not None or general["resume"] is not None
-    _check_place(general["recipe"], words, started)
-    _check_published(chosen, changes)
+    check_place(general["recipe"], words, started)
+    check_published(chosen, changes)
     if general["dry_run"]:
         _show(chosen.changed(**changes))
         return 0
@@ -203,9 +210,11 @@ def _saved(path: Path) -> Recipe:
         raise WordsError(f"no recipe in '{path}'; give a run's recipe.yaml") from None
 
 
-def _check_place(recipe: str | None, words: list[str], started: bool) -> None:
+def check_place(
+    recipe: str | None, words: list[str], started: bool, command: str = "train"
+) -> None:
     """Refuse a recipe's name that would be passed over."""
     if recipe is not None and started:
         raise WordsError(f"--config and --resume bring their recipe; leave {recipe!r} out")
     if recipe is not None and words[0] != recipe:
-        raise WordsError(f"the recipe goes first: `adafer train {recipe} ...`")
+        raise WordsError(f"the recipe goes first: `adafer {command} {recipe} ...`")

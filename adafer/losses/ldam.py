@@ -19,8 +19,8 @@ RAREST = 1e-6
 class LDAMLoss(LDAMSettings, Targets):
     """Cross-entropy in which a class has to win by a margin, the larger the rarer it is.
 
-    Cao et al. 2019, arXiv:1906.07413, eq. 10-13; deferred re-weighting is algorithm 1, by the
-    effective numbers of Cui et al. 2019 (arXiv:1901.05555, eq. 2). Differs: there the logits are
+    Cao et al. 2019, arXiv:1906.07413, sec. 3.2; deferred re-weighting is algorithm 1, by the
+    effective numbers of Cui et al. 2019 (arXiv:1901.05555, sec. 3). Differs: there the logits are
     cosines times `ldam_scale`; here a model's logits are taken to hold that scale already, so that
     their softmax stays its probability, and the margin is `ldam_scale` times as large. A target
     that is a distribution counts the loss of each label by its share.

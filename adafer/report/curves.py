@@ -119,8 +119,10 @@ def draw(drawn: Axes, title: str, shown: Names, rows: Rows, colours: Sequence[st
     epochs = epoch_numbers(rows)
     marker = "o" if len(rows) < 3 else None
     values = [plotted(rows, title, name) for name, _ in shown]
-    for colour, line in zip(colours, values, strict=False):
+    for place, (colour, line) in enumerate(zip(colours, values, strict=False)):
         drawn.plot(epochs, line, color=colour, linewidth=1.8, marker=marker, markersize=4)
+        if title == RATE and place:  # where both parts learn alike, both lines show
+            drawn.get_lines()[-1].set_linestyle((0, (4, 3)))
     drawn.set(xlabel="epoch", xlim=(epochs[0] - 0.4, epochs[-1] + 0.4))
     drawn.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     if title == RATE:

@@ -16,9 +16,18 @@ every_loss = pytest.mark.parametrize("name", LOSSES)
 COUNT = 8
 
 
+EXTRA: dict[str, dict[str, Any]] = {
+    "ponder": {"deep_supervision": 0.5, "ponder_lambda": 0.1},
+    "ldam": {"class_counts": (40, 20, 10, 5, 0), "drw": 0.5, "drw_beta": 0.9},
+    "logit-adjustment": {"class_frequencies": (0.5, 0.25, 0.15, 0.1, 0.0)},
+    "distillation": {"alpha": 0.5},
+}
+PLAIN = {"ldam": {"ldam_margin": 0.0}, "distillation": {"alpha": 0.0}}
+"""Settings under which a loss is as large as cross-entropy."""
+
+
 def small(name: str) -> Any:
-    extra = {"deep_supervision": 0.5, "ponder_lambda": 0.1} if name == "ponder" else {}
-    return LOSSES[name][1](**extra)
+    return LOSSES[name][1](**EXTRA.get(name, {}))
 
 
 def batch(order: Tensor | None = None, *, votes: bool = False) -> Batch:
@@ -29,6 +38,7 @@ def batch(order: Tensor | None = None, *, votes: bool = False) -> Batch:
         images=trained.inputs(COUNT)[order],
         labels=(torch.arange(COUNT) % len(trained.NAMES))[order],
         votes=shares[order] if votes else None,
+        teacher=3 * shares.flip(1)[order],
         ids=tuple(map(str, order.tolist())),
     )
 
@@ -114,7 +124,7 @@ def test_a_sure_and_right_answer_costs_less_than_a_sure_and_wrong_one(name: str)
     right = 10 * torch.nn.functional.one_hot(given.labels, len(trained.NAMES)).float()
     costs = [
         float(
-            small(name)(
+            LOSSES[name][1](**PLAIN.get(name, {}))(
                 replace(output, logits=logits, step_logits=logits.expand_as(output.step_logits)),
                 given,
                 1.0,

@@ -165,7 +165,7 @@ def test_the_best_epoch_is_that_of_the_figure_that_the_recipe_watches(make):
 def test_curves_say_the_best_epoch_and_leave_out_what_was_not_logged(make):
     section = REPORTS["curves"](make(epochs=4))
     titles = [item.title for item in section.blocks if isinstance(item, Chart)]
-    assert titles == ["Loss", "Accuracy and F1", "Learning rate × 1000"]
+    assert titles == ["Loss", "Accuracy and F1", "Learning rate"]
     assert plain(section.reading) == (
         "4 epochs in 4 min 00 s, 1 min 00 s each. The best was epoch 4 (dotted): "
         "macro F1 75.0 % and accuracy 77.5 % on validation."
