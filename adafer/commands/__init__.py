@@ -8,6 +8,7 @@ from collections.abc import Callable
 from adafer.commands.compare import compare, label_errors
 from adafer.commands.crossval import crossval
 from adafer.commands.data import data
+from adafer.commands.doctor import doctor
 from adafer.commands.evaluate import evaluate, report
 from adafer.commands.explain import explain
 from adafer.commands.export import export
@@ -18,6 +19,7 @@ from adafer.commands.steps import steps
 from adafer.commands.train import train
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "doctor": doctor,
     "train": train,
     "evaluate": evaluate,
     "crossval": crossval,
