@@ -24,6 +24,8 @@ from typing import Any
 import yaml
 from matplotlib.figure import Figure
 
+from adafer.recipes import RECIPES
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
@@ -40,8 +42,23 @@ def results(folder: Path) -> list[Result]:
     for metrics in sorted(folder.glob("*/metrics.json")):
         run = json.loads(metrics.with_name("run.json").read_text(encoding="utf-8"))
         figures = json.loads(metrics.read_text(encoding="utf-8"))
-        found.append({"metrics": figures, "run": run})
+        recipe = yaml.safe_load(metrics.with_name("recipe.yaml").read_text(encoding="utf-8"))
+        found.append({"metrics": figures, "run": run, "recipe": recipe})
     return found
+
+
+def not_run(found: Sequence[Result]) -> list[str]:
+    """A row for each recipe that starts from published weights and was not measured so."""
+    done = {
+        result["run"]["recipe"]
+        for result in found
+        if result["recipe"].get("model", {}).get("pretrained")
+    }
+    return [
+        f"`{name}` | – | pretrained: not run" + " | –" * len(COLUMNS[3:]) + " | – | –"
+        for name, recipe in RECIPES.items()
+        if getattr(recipe.model, "pretrained", False) and name not in done
+    ]
 
 
 def table(found: Sequence[Result]) -> str:
@@ -55,6 +72,7 @@ def table(found: Sequence[Result]) -> str:
         groups[key, run.get("note", "")].append(result)
     lines = [" | ".join(COLUMNS) + " | Seeds | Date", "|".join(["---"] * (len(COLUMNS) + 2))]
     lines += [_row(*key, note, group) for (key, note), group in groups.items()]
+    lines += not_run(found)
     return "\n".join(f"| {line} |" if " | " in line else f"|{line}|" for line in lines)
 
 
@@ -111,6 +129,12 @@ def keep(run: Path, split: str, note: str) -> Path:
         uses["data"] = Path(uses["data"]).name
     if note:
         facts["note"] = note
+    for told, name in ((facts.get("started_from"), "source"), (facts.get("teacher"), "weights")):
+        if told and "/" in str(told.get(name, "")):
+            told[name] = Path(told[name]).name
+    for part, name in (("model", "weights"), ("loss", "teacher")):
+        if recipe.get(part, {}).get(name):
+            recipe[part][name] = Path(recipe[part][name]).name
     folder = RESULTS / f"{run.name}-{facts['data']['layout']}-{split}-seed{facts['seed']}"
     folder.mkdir(parents=True, exist_ok=True)
     recipe["data"]["data"] = facts["data"]["source"]

@@ -22,7 +22,7 @@ from adafer.commands.data import WORDS as DATA_WORDS
 from adafer.data import LAYOUTS, READERS
 from adafer.data.toy import read as draw
 from adafer.engine.journal import COLUMNS
-from adafer.models import MODELS
+from adafer.models import build
 from adafer.models.halting import HALTING
 from adafer.recipes import RECIPES
 from adafer.responsible_use import MEANING, STATEMENT
@@ -91,7 +91,8 @@ def test_every_flag_that_is_spoken_of_exists(page: Path) -> None:
     alone = [[command] for command in cli.COMMANDS]
     below = [["data", word] for word in DATA_WORDS]
     losses = [["train", "tinyvgg", "--loss", name] for name in ("ldam", "distillation", "focal")]
-    for words in (*alone, *below, *losses, ["train", "--loss", "pondernet"]):
+    recipes = [["train", "transfer-resnet50"], ["train", "tinyvgg"]]
+    for words in (*alone, *below, *losses, *recipes, ["train", "--loss", "pondernet"]):
         known |= flags_in(help_of(*words))
     assert set(re.findall(r"`(--[a-z][a-z-]*)", text_of(page))) <= known
 
@@ -129,7 +130,8 @@ def test_the_systems_of_the_readme_are_the_recipes_with_their_parameters() -> No
     rows = re.findall(r"^\| `([\w-]+)` \| \w+ \| ([\d,]+) \|", text_of(README), re.MULTILINE)
     counted = {}
     for recipe in RECIPES.values():
-        module = MODELS[recipe.model_name][1](recipe.model, 7)
+        with torch.device("meta"):
+            module = build(recipe.model, 7, recipe.data.img_size)
         counted[recipe.name] = sum(value.numel() for value in module.parameters())
     assert {name: int(number.replace(",", "")) for name, number in rows} == counted
 
@@ -182,7 +184,10 @@ def test_the_table_gives_mean_and_spread_over_seeds_and_keeps_no_paths(
         texts = {"metrics.json", "run.json", "recipe.yaml", "results.csv", "confusion_matrix.csv"}
         assert {path.name for path in kept.iterdir()} == {*texts, "curves.png"}
         assert all("secret" not in text_of(kept / name) for name in texts)
-    *_, row = tables.table(tables.results(tmp_path / "results")).splitlines()
+    _, _, row, *others = tables.table(tables.results(tmp_path / "results")).splitlines()
+    published = [name for name, recipe in RECIPES.items() if hasattr(recipe.model, "pretrained")]
+    assert len(others) == len(published)
+    assert all("pretrained: not run" in other for other in others)
     assert row == (
         "| `tinyvgg` | ferplus | 1,200 test faces | 8,487 | 82.0 ± 2.0 | 50.0 ± 0.0 | – | 3 "
         "| 2026-11-13 |"

@@ -2,11 +2,41 @@
 
 from pathlib import Path
 
-from adafer.words import command_parser
+from adafer.words import Words, command_parser
 
 
 def explain(words: list[str]) -> int:
     """Draw and check maps over faces."""
+    given = _parser().parse_known_words(words)
+    from adafer.progress import Console
+    from adafer.studies.explain import explain_run
+    from adafer.studies.explain_faces import Wish
+
+    explain_run(
+        given.model,
+        methods=[name for name in given.method.split(",") if name] or ["gradcam"],
+        wish=Wish(
+            images=tuple(given.images),
+            probe=given.probe,
+            names=tuple(name for name in given.faces.split(",") if name),
+            worst=given.worst,
+            class_name=given.class_name,
+        ),
+        split=given.split,
+        target=given.target,
+        layer=given.layer,
+        samples=given.samples,
+        sanity=not given.no_sanity,
+        name=given.name,
+        save_probe=given.save_probe,
+        which=given.which,
+        device=given.device,
+        watcher=Console(),
+    )
+    return 0
+
+
+def _parser() -> Words:
     parser = command_parser(
         "explain",
         "RUN [--method gradcam,shap] [--worst 12 | --class fear | --images ...]",
@@ -52,30 +82,4 @@ def explain(words: list[str]) -> int:
     parser.add_argument("--which", choices=("best", "last"), default="best", help="weights (best)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (auto)")
     parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
-    given = parser.parse_known_words(words)
-    from adafer.progress import Console
-    from adafer.studies.explain import explain_run
-    from adafer.studies.explain_faces import Wish
-
-    explain_run(
-        given.model,
-        methods=[name for name in given.method.split(",") if name] or ["gradcam"],
-        wish=Wish(
-            images=tuple(given.images),
-            probe=given.probe,
-            names=tuple(name for name in given.faces.split(",") if name),
-            worst=given.worst,
-            class_name=given.class_name,
-        ),
-        split=given.split,
-        target=given.target,
-        layer=given.layer,
-        samples=given.samples,
-        sanity=not given.no_sanity,
-        name=given.name,
-        save_probe=given.save_probe,
-        which=given.which,
-        device=given.device,
-        watcher=Console(),
-    )
-    return 0
+    return parser
