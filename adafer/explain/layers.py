@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from adafer.contracts import Model
 from adafer.errors import WordsError
 
+FINE = 16
+"""Positions from which a grid can show where something is, 4 by 4."""
+
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
     """Return the part of this dotted name, or of a stage; raises WordsError with near names."""
@@ -30,6 +33,9 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 def usual_layer(model: nn.Module, images: Tensor) -> str:
     """Name the deepest stage with a grid of positions that the answer depends on.
 
+    Small faces leave deep stages 2 by 2 positions, which show nothing: a stage of at least FINE
+    positions is taken where there is one.
+
     The last block of a vision transformer speaks to the answer through its class token alone, so
     that the block before it is the one that can be read.
 
@@ -41,13 +47,18 @@ def usual_layer(model: nn.Module, images: Tensor) -> str:
         logits = model(with_gradient(images[:2])).logits
         seen = {name: outputs[-1] for name, outputs in calls.items() if outputs}
     score = logits.gather(1, logits.argmax(1)[:, None]).sum()
+    usable: list[str] = []
     for name, _ in reversed(named):
         if name not in seen or on_grid(model, seen[name]) is None:
             continue
         (gradient,) = torch.autograd.grad(score, seen[name], retain_graph=True, allow_unused=True)
         grid = None if gradient is None else on_grid(model, gradient)
         if grid is not None and bool(grid.any()):
-            return name
+            usable.append(name)
+            if grid.shape[2] * grid.shape[3] >= FINE:
+                return name
+    if usable:
+        return usable[0]
     raise WordsError(
         "no stage of this model has a grid of positions to read; name one with --layer, or choose "
         "--method occlusion"

@@ -54,7 +54,7 @@ METHODS: dict[str, tuple[Method, bool, str]] = {
     "attention": (attention.rollout, False, "attention rollout of a vision transformer"),
     "shap": (attributions.shap_values, True, "Shapley values against a background of faces"),
     "lime": (attributions.lime_weights, True, "LIME, a linear surrogate over grid cells"),
-    "occlusion": (attributions.occlusion, True, "fall of the probability under a grey patch"),
+    "occlusion": (attributions.occlusion, True, "fall of the logit under a grey patch"),
 }
 """Method, whether its maps are signed, and what it is."""
 

@@ -15,6 +15,8 @@ from PIL import Image
 
 TILE = 120
 """Side of a face in a strip, in pixels."""
+ENDS = 0.995
+"""Share of the pixels below the end of the colours."""
 FOR, BOTH = "inferno", "RdBu_r"
 """Colour maps that colour-blind people can read; of positive maps, and of signed ones."""
 
@@ -24,15 +26,16 @@ def overlay(
 ) -> NDArray[np.uint8]:
     """Return a face (H, W, 3) in grey under a map (H, W), strongest where the map is largest.
 
-    Each map is scaled by its own largest value; a map of nothing leaves the face as it is.
+    Each map is scaled so that one pixel in 200 is at the end of the colours, because Shapley values
+    of single pixels have outliers; a map of nothing leaves the face as it is.
     """
     side = (TILE, TILE)
     picture = np.asarray(Image.fromarray(face).convert("L").resize(side, Image.Resampling.LANCZOS))
     grey = np.repeat(picture[..., None], 3, axis=2).astype(np.float64)
-    top = float(np.abs(values).max())
+    top = float(np.quantile(np.abs(values), ENDS)) or float(np.abs(values).max())
     if top == 0:
         return grey.astype(np.uint8)
-    scaled = Image.fromarray((values / top).astype(np.float32)).resize(
+    scaled = Image.fromarray(np.clip(values / top, -1, 1).astype(np.float32)).resize(
         side, Image.Resampling.BILINEAR
     )
     strength = np.asarray(scaled)

@@ -188,7 +188,14 @@ def test_a_face_alone_gets_the_map_that_it_gets_in_a_batch(method: str) -> None:
 )
 def test_the_deepest_stage_with_a_grid_is_chosen(backbone: str, layer: str) -> None:
     settings = TransferSettings(backbone=backbone, pretrained=False)
-    assert usual_layer(models.build(settings, 3, 96).eval(), trained.inputs(2, 96)) == layer
+    model = models.build(settings, 3, 160).eval()
+    assert usual_layer(model, trained.inputs(2, 160)) == layer
+
+
+def test_a_stage_of_too_few_positions_is_passed_over() -> None:
+    settings = TransferSettings(backbone="resnet18", pretrained=False)
+    model = models.build(settings, 3, 48).eval()  # its stages: 12, 6, 3 and 2 positions a side
+    assert usual_layer(model, trained.inputs(2, 48)) == "layer2"
 
 
 def test_a_vision_transformer_is_read_before_its_last_block() -> None:

@@ -158,7 +158,8 @@ def _verdict(evidence: Evidence) -> tuple[str, str]:
 
 
 def _method(result: MethodResult) -> Section:
-    layer = f" Read from: {result.layer}." if result.layer else ""
+    how = "Computed by" if result.signed else "Read from"
+    layer = f" {how}: {result.layer}." if result.layer else ""
     colours = (
         "Red speaks for the class, blue against it."
         if result.signed
@@ -176,8 +177,8 @@ def _method(result: MethodResult) -> Section:
     )
     return Section(
         title=result.name,
-        reading=f"{result.about[0].upper()}{result.about[1:]}.{layer} {colours} Each map is scaled "
-        "by its own largest value.",
+        reading=f"{result.about[0].upper()}{result.about[1:]}.{layer} {colours} Each map has "
+        "its own scale.",
         blocks=(Pairs(title="Faces", caption="the face, then what is marked", pairs=pairs),),
     )
 
