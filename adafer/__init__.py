@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from adafer.experiment import train
     from adafer.models.recursive import RecursiveFER
     from adafer.predictor import Predictor, load
+    from adafer.studies.crossval import crossval
 
 __version__ = "0.1.0"
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "RafDBDataset",
     "RecursiveFER",
     "__version__",
+    "crossval",
     "evaluate",
     "extract_dataset",
     "load",
@@ -25,6 +27,7 @@ __all__ = [
 _HOMES = {
     "extract_dataset": "adafer.archive",
     "train": "adafer.experiment",
+    "crossval": "adafer.studies.crossval",
     "evaluate": "adafer.evaluation",
     "load": "adafer.predictor",
     "Predictor": "adafer.predictor",

@@ -15,9 +15,12 @@ ABOUT = f"""\
 Adaptive facial expression recognition: models that look longer at harder faces.
 
 commands:
+  doctor     checks of the machine, the data and a recipe, before a long training
   train      train a model; without words: act-graves on faces drawn by the project
+  crossval   K-fold cross-validation: every face predicted once, intervals, resumable
   evaluate   measure a trained model on a split and write its tables and report
   steps      does it look longer at harder faces, and does that help: controls, people, verdict
+  explain    why does it answer so: maps over faces, and whether to believe them
   compare    runs side by side on the same faces, with paired tests
   data       check, show, split or extract a data set
   label-errors   faces whose label is probably wrong
@@ -31,6 +34,7 @@ commands:
 first steps:
   adafer train                                the main job, about two minutes on two cores
   adafer train act-graves --data FOLDER       your own faces; the layout is recognised
+  adafer train transfer-resnet50 --data FOLDER   fine-tune a published backbone
   adafer data check FOLDER                    counts, broken files, copies across splits
   adafer evaluate runs/act-graves --split test
   adafer steps runs/act-graves                does it look longer at harder faces?

@@ -23,6 +23,7 @@ SYNONYMS: dict[str, Synonym] = {
     ),
     "grad_clip_norm": Synonym("clip", float, "the same as --clip"),
     "model_type": Synonym("backbone", str, "the same as --backbone"),
+    "group_col": Synonym("group_column", str, "the same as --group-column"),
     "num_workers": Synonym("workers", int, "the same as --workers"),
     "use_mixup": Synonym("mixup", bool, "--mixup 0.4, or 0 with --no-use-mixup"),
     "use_cutmix": Synonym("cutmix", bool, "--cutmix 1, or 0 with --no-use-cutmix"),

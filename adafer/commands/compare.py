@@ -42,9 +42,9 @@ def label_errors(words: list[str]) -> int:
         "RUN [RUN ...] [--split val|test]",
         "Rank the faces whose label is probably wrong, by confident learning (cleanlab, the extra\n"
         "`labels`) on faces that the model never trained on: the validation or test faces of a\n"
-        "run, or the held-out folds of several runs of a K-fold. Look before you correct.",
+        "run, or all faces of a cross-validation, fold by fold. Look before you correct.",
         "  adafer label-errors runs/first\n"
-        "  adafer label-errors runs/fold-1 runs/fold-2 runs/fold-3 --output suspects/",
+        "  adafer label-errors runs/tinyvgg-crossval --output suspects/",
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs")
     parser.add_argument("--split", choices=("val", "test", "train"), default="val", help="(val)")

@@ -16,6 +16,7 @@ from adafer.predictions import Predictions
 from adafer.predictions_file import csv_bytes, write_bytes
 from adafer.progress import Watcher, usual_watcher
 from adafer.run import Run, open_run
+from adafer.studies.crossval_folder import is_crossval, open_crossval
 
 SHOWN = 12
 
@@ -27,7 +28,7 @@ def label_errors(
     output: Path | None = None,
     watcher: Watcher | None = None,
 ) -> LabelErrors:
-    """Rank the suspects of one run, or of the runs of a K-fold; write them as CSV and JSON.
+    """Rank the suspects of one run, or of a cross-validation; write them as CSV and JSON.
 
     Raises:
         WordsError: the train split, whose probabilities would be the model's own memory.
@@ -38,9 +39,9 @@ def label_errors(
     if split == "train":
         raise WordsError(
             "a model agrees with the labels that it was trained on; use --split val, or the runs "
-            "of a K-fold (`adafer data split --folds`), whose held-out folds cover all faces"
+            "of a K-fold (`adafer crossval`), whose held-out folds cover all faces"
         )
-    runs = [open_run(Path(path)) for path in paths]
+    runs = [run for path in paths for run in _runs(Path(path))]
     found = suspected_label_errors([_held_out(run, split) for run in runs])
     folder = output or Path("label_errors")
     rows = [["id", "label", "suggested", "quality", "agreed"]]
@@ -54,6 +55,11 @@ def label_errors(
     watcher.said(f"{len(found.suspects):,} of {found.faces:,} labels look wrong")
     watcher.said(f"table: {folder / 'label_errors.csv'}")
     return found
+
+
+def _runs(path: Path) -> list[Run]:
+    """Return the run in a folder, or the folds of a cross-validation."""
+    return open_crossval(path).runs() if is_crossval(path) else [open_run(path)]
 
 
 def _held_out(run: Run, split: str) -> Predictions:

@@ -238,7 +238,9 @@ def _opened(path: Path, data: str | None, which: Which, device: str, copies: Pat
     return _Place(
         run=run,
         bundle=bundle,
-        recipe=run.recipe() if data is None else run.recipe().changed(data=data, layout="auto"),
+        recipe=run.recipe()
+        if data is None
+        else run.recipe().changed(data=data, layout="auto", folds=0, fold=0),
         device=hardware.choose_device(device),
         copies=copies,
     )
