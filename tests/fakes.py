@@ -5,9 +5,11 @@ Each writes two faces of every class for train and one for test, plain squares w
 """
 
 import csv
+import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -216,6 +218,79 @@ def label_map(root: Path, content: object) -> Path:
     return path
 
 
+def encoded(level: int = 0, side: int = 12) -> bytes:
+    """A grey PNG as bytes."""
+    buffer = io.BytesIO()
+    Image.new("L", (side, side), level).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def face_rows(names: Iterable[object] = ("happy", "sad", "angry"), each: int = 2) -> dict[str, Any]:
+    """Columns `image` and `label` of a table, with faces of each class."""
+    labels = [name for name in names for _ in range(each)]
+    levels = [10 * place for place, _ in enumerate(names) for _ in range(each)]
+    pictures = [{"bytes": encoded(v), "path": f"{i}.png"} for i, v in enumerate(levels)]
+    return {"image": pictures, "label": labels}
+
+
+def parquet_file(path: Path, columns: dict[str, Any], names: Iterable[str] = ()) -> Path:
+    """A table; with names, `label` is a ClassLabel of them as `datasets` writes it."""
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    whole = pyarrow.table(columns)
+    if names:
+        label = {"names": list(names), "_type": "ClassLabel"}
+        info = {"info": {"features": {"image": {"_type": "Image"}, "label": label}}}
+        whole = whole.replace_schema_metadata({"huggingface": json.dumps(info)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_table(whole, path)
+    return path
+
+
+def parquet(root: Path, train: dict[str, Any] | None = None) -> Path:
+    """A shard of train and one of test, as the hub has them, without a word on the types."""
+    for split, columns in (("train", train or face_rows()), ("test", face_rows(each=1))):
+        parquet_file(root / "data" / f"{split}-00000-of-00001.parquet", columns)
+    return root
+
+
+def saved(root: Path) -> Path:
+    """A table for each split, as `save_to_disk` writes them."""
+    import pyarrow
+
+    for split, each in (("train", 2), ("test", 1)):
+        (root / split).mkdir(parents=True)
+        table = pyarrow.table(face_rows(each=each))
+        path = root / split / "data-00000-of-00001.arrow"
+        with path.open("wb") as file, pyarrow.ipc.new_stream(file, table.schema) as writer:
+            writer.write_table(table)
+        state = {
+            "_data_files": [{"filename": path.name}],
+            "_fingerprint": split,
+            "_format_columns": None,
+            "_format_kwargs": {},
+            "_format_type": None,
+            "_output_all_columns": False,
+            "_split": split,
+        }
+        (root / split / "state.json").write_text(json.dumps(state))
+        (root / split / "dataset_info.json").write_text("{}")
+    (root / "dataset_dict.json").write_text(json.dumps({"splits": ["train", "test"]}))
+    return root
+
+
+def hub_images(root: Path) -> Path:
+    """Pictures of each split in one folder, with a metadata file beside them."""
+    for split, each in (("train", 2), ("test", 1)):
+        lines = []
+        for number, name in enumerate(("happy", "sad", "angry") * each):
+            picture(root / split / f"{split}{number}.png", 10 * (number % 3))
+            lines.append(json.dumps({"file_name": f"{split}{number}.png", "label": name}))
+        (root / split / "metadata.jsonl").write_text("\n".join(lines))
+    return root
+
+
 FAKES = {
     "ferplus": ferplus,
     "affectnet": affectnet,
@@ -228,5 +303,8 @@ FAKES = {
     "rafdb-kaggle": rafdb_kaggle,
     "imagefolder": imagefolder,
     "csv": csv_splits,
+    "hub-images": hub_images,
+    "parquet": parquet,
+    "arrow": saved,
 }
 """A fake tree for every layout on disk."""

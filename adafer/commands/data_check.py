@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from adafer.commands.columns import add_columns, columns_of
 from adafer.words import Words, command_parser
 
 
@@ -21,6 +22,7 @@ def data_check(words: list[str]) -> int:
         evaluation_faces=given.evaluation_faces,
         img_size=given.img_size,
         max_bad=given.max_bad,
+        **columns_of(given),
     )
     checked = check_data(
         recipe.data,
@@ -46,7 +48,7 @@ def _parser() -> Words:
         "  adafer data check faces/ --no-near --max-bad 0.01\n"
         "  adafer data check faces/ --output checked --no-faces",
     )
-    parser.add_argument("source", metavar="SOURCE", help="a path of any layout, or toy")
+    parser.add_argument("source", metavar="SOURCE", help="a path of any layout, hf:, or toy")
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="where it is written (data_check/NAME)"
     )
@@ -63,6 +65,7 @@ def _parser() -> Words:
     group.add_argument("--layout", default="auto", help="its layout (auto)")
     group.add_argument("--label-order", default="auto", help="whose numbers its labels are (auto)")
     group.add_argument("--roots", default="", metavar="A,B", help="where its paths are looked for")
+    add_columns(group)
     group.add_argument("--train-labels", default="votes", help="FER+: votes or majority (votes)")
     group.add_argument(
         "--evaluation-faces", default="majority", help="FER+: majority or votes (majority)"

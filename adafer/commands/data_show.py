@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from adafer.commands.columns import add_columns, columns_of
 from adafer.errors import WordsError
 from adafer.words import Words, command_parser
 
@@ -21,6 +22,7 @@ def data_show(words: list[str]) -> int:
         max_bad=given.max_bad,
         augment=given.augment,
         grey=not given.no_grey,
+        **columns_of(given),
     )
     shown = show_data(
         recipe.data,
@@ -45,7 +47,7 @@ def _parser() -> Words:
         "  adafer data show ferplus/ --augment light --count 20 --draws 8\n"
         "  adafer data show faces/ --split test --augment none --draws 1",
     )
-    parser.add_argument("source", metavar="SOURCE", help="a path of any layout, or toy")
+    parser.add_argument("source", metavar="SOURCE", help="a path of any layout, hf:, or toy")
     parser.add_argument(
         "--split", choices=("train", "val", "test"), default="train", help="(train)"
     )
@@ -62,6 +64,7 @@ def _parser() -> Words:
     group.add_argument("--layout", default="auto", help="its layout (auto)")
     group.add_argument("--label-order", default="auto", help="whose numbers its labels are (auto)")
     group.add_argument("--roots", default="", metavar="A,B", help="where its paths are looked for")
+    add_columns(group)
     group.add_argument("--img-size", default="48", help="side that the model sees (48)")
     group.add_argument("--no-grey", action="store_true", help="keep colour")
     group.add_argument("--max-bad", default="0", help="share of broken files allowed (0)")

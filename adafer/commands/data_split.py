@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from adafer.commands.columns import add_columns, columns_of
 from adafer.errors import WordsError
 from adafer.words import command_parser
 
@@ -24,7 +25,7 @@ def data_split(words: list[str]) -> int:
         "  adafer data split ferplus/ --output apart --groups clusters --keep-test "
         "--fractions 0.9,0.1",
     )
-    parser.add_argument("source", metavar="SOURCE", help="a path of any layout, or toy")
+    parser.add_argument("source", metavar="SOURCE", help="a path of any layout, hf:, or toy")
     parser.add_argument(
         "--output", type=Path, metavar="DIR", required=True, help="a new folder for the lists"
     )
@@ -109,6 +110,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--layout", default="auto", help="its layout (auto)")
     group.add_argument("--label-order", default="auto", help="whose numbers its labels are (auto)")
     group.add_argument("--roots", default="", metavar="A,B", help="where its paths are looked for")
+    add_columns(group)
     group.add_argument("--train-labels", default="votes", help="FER+: votes or majority (votes)")
     group.add_argument("--max-bad", default="0", help="share of missing files allowed (0)")
 
@@ -127,6 +129,7 @@ def _settings(given: argparse.Namespace) -> Any:
             train_labels=given.train_labels,
             max_bad=given.max_bad,
             group_column=given.group_column,
+            **columns_of(given),
         )
         .data
     )

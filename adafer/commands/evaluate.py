@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from adafer.commands.run_choice import add_run, chosen_run
 from adafer.errors import WordsError
 from adafer.words import command_parser
 
@@ -10,7 +11,7 @@ def evaluate(words: list[str]) -> int:
     """Measure a trained model on a split."""
     parser = command_parser(
         "evaluate",
-        "RUN [--split val|test|train] [...]",
+        "[RUN] [--split val|test|train] [...]",
         "Measure a trained model on a split: tables, figures and the report page. Every use of\n"
         "the test split is counted in run.json, because a split that chooses no longer tests.",
         "  adafer evaluate runs/first\n"
@@ -18,7 +19,7 @@ def evaluate(words: list[str]) -> int:
         "  adafer evaluate runs/first --max-steps 5\n"
         "  adafer evaluate runs/first --calibrate       fit a temperature on validation",
     )
-    parser.add_argument("model", type=Path, metavar="RUN", help="a run's folder")
+    add_run(parser)
     parser.add_argument("--data", help="SOURCE to measure on (the run's own)")
     parser.add_argument("--split", choices=("val", "test", "train"), default="val", help="(val)")
     parser.add_argument(
@@ -43,12 +44,14 @@ def evaluate(words: list[str]) -> int:
     from adafer import evaluation
     from adafer.progress import Console
 
+    model = chosen_run(given)
+
     if given.calibrate:
         from adafer.studies.calibrate import calibrate
 
-        calibrate(given.model, which=given.which, device=given.device, watcher=Console())
+        calibrate(model, which=given.which, device=given.device, watcher=Console())
     evaluation.evaluate(
-        given.model,
+        model,
         data=given.data,
         split=given.split,
         output=given.output,
@@ -65,15 +68,15 @@ def report(words: list[str]) -> int:
     """Write a run's page again and print its path."""
     parser = command_parser(
         "report",
-        "RUN [--split val|test|train]",
+        "[RUN] [--split val|test|train]",
         "Write a run's report.html again from its tables.",
         "  adafer report runs/first --split test",
     )
-    parser.add_argument("model", type=Path, metavar="RUN", help="a run's folder")
+    add_run(parser)
     parser.add_argument("--split", choices=("val", "test", "train"), default="val", help="(val)")
     parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
     given = parser.parse_known_words(words)
     from adafer import evaluation
 
-    print(evaluation.report(given.model, split=given.split))
+    print(evaluation.report(chosen_run(given), split=given.split))
     return 0

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from adafer.commands.run_choice import add_run, chosen_run
 from adafer.words import Words, command_parser
 
 
@@ -13,7 +14,7 @@ def explain(words: list[str]) -> int:
     from adafer.studies.explain_faces import Wish
 
     explain_run(
-        given.model,
+        chosen_run(given),
         methods=[name for name in given.method.split(",") if name] or ["gradcam"],
         wish=Wish(
             images=tuple(given.images),
@@ -39,7 +40,7 @@ def explain(words: list[str]) -> int:
 def _parser() -> Words:
     parser = command_parser(
         "explain",
-        "RUN [--method gradcam,shap] [--worst 12 | --class fear | --images ...]",
+        "[RUN] [--method gradcam,shap] [--worst 12 | --class fear | --images ...]",
         "Why does a model answer so? Maps over faces, at every step where it takes steps, what it\n"
         "looks at in each emotion, and sanity checks that say whether to believe the maps:\n"
         "weights shuffled stage by stage, marked pixels taken away and put in. Without a choice\n"
@@ -54,7 +55,7 @@ def _parser() -> Words:
         "  adafer explain runs/second --probe fear.txt      the same faces, another model\n"
         "  adafer explain runs/first --images portraits/ --target happiness",
     )
-    parser.add_argument("model", type=Path, metavar="RUN", help="a run's folder")
+    add_run(parser)
     parser.add_argument(
         "--method", default="gradcam", metavar="A,B,...", help="methods, by comma (gradcam)"
     )

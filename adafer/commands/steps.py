@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from adafer.commands.run_choice import add_run, chosen_run
 from adafer.words import command_parser
 
 
@@ -9,7 +10,7 @@ def steps(words: list[str]) -> int:
     """Study the steps of a trained model on a split."""
     parser = command_parser(
         "steps",
-        "RUN [--split val|test] [...]",
+        "[RUN] [--split val|test] [...]",
         "Does a model look longer at harder faces, and does it help? Steps per emotion, accuracy\n"
         "at every depth and in measured milliseconds, agreement with annotators where there are\n"
         "votes, and controls: fixed depths, shuffled and random steps, confidence, entropy,\n"
@@ -17,7 +18,7 @@ def steps(words: list[str]) -> int:
         "verdict in words. Every use of the test split is counted in run.json.",
         "  adafer steps runs/first\n  adafer steps runs/first --split test --data ferplus/",
     )
-    parser.add_argument("model", type=Path, metavar="RUN", help="a run's folder")
+    add_run(parser)
     parser.add_argument("--data", help="SOURCE to study on (the run's own)")
     parser.add_argument("--split", choices=("val", "test"), default="val", help="(val)")
     parser.add_argument(
@@ -43,7 +44,7 @@ def steps(words: list[str]) -> int:
     from adafer.studies.steps import study_steps
 
     study_steps(
-        given.model,
+        chosen_run(given),
         data=given.data,
         split=given.split,
         output=given.output,

@@ -13,6 +13,7 @@ from adafer.data import (
     fer_plus,
     fer_plus_csv,
     folder,
+    hub,
     raf_db,
     table,
     toy,
@@ -57,7 +58,12 @@ LAYOUTS = {
     "ferplus-csv": Layout(fer_plus_csv.read, fer_plus_csv.found, "fer2013new.csv and fer2013.csv"),
     "fer-csv": Layout(fer2013.read, fer2013.found, "a CSV with the columns pixels and emotion"),
     "csv": Layout(table.read, table.found, "a CSV with a path and a label column"),
+    "hub-images": Layout(
+        hub.read_pictures, hub.found_pictures, "train/metadata.csv or .jsonl beside pictures"
+    ),
     "imagefolder": Layout(folder.read, folder.found, "train/CLASS/"),
+    "parquet": Layout(hub.read_parquet, hub.found_parquet, "train.parquet or train-*.parquet"),
+    "arrow": Layout(hub.read_arrow, hub.found_arrow, "dataset_dict.json or train.arrow"),
 }
 """Layouts on disk, in the order in which they are tried."""
 
@@ -77,6 +83,7 @@ def _refused(read: Reader) -> Reader:
 
 READERS: dict[str, Reader] = {
     "toy": toy.read,
+    "hf": _refused(hub.read_hub),
     **{name: _refused(layout.read) for name, layout in LAYOUTS.items()},
 }
 """Reader by the name of its layout."""
@@ -97,7 +104,30 @@ def open_data(settings: DataSettings) -> DataSource:
         raise WordsError(f"no layout {settings.layout!r}; did you mean {near}?")
     layout, root = _found(settings)
     further = (lambda: _further(settings)) if settings.also or settings.synthetic else None
-    return DataSource(layout, READERS[layout], root, settings, further)
+    return DataSource(layout, _told(READERS[layout], layout), root, settings, further)
+
+
+def _told(read: Reader, layout: str) -> Reader:
+    """A reader that notes which flags mean nothing to this layout.
+
+    No error: a run keeps its flags when it is measured on another data set.
+    """
+
+    @wraps(read)
+    def reader(root: Path, split: str, settings: DataSettings) -> Listing:
+        listing = read(root, split, settings)
+        given = {
+            "--image-col": settings.image_col,
+            "--label-col": settings.label_col,
+            "--map": settings.map,
+        }
+        unread = [flag for flag, value in given.items() if value]
+        if not unread or layout in hub.LAYOUTS:
+            return listing
+        note = f"{' and '.join(unread)}: not read by the layout {layout}"
+        return replace(listing, notes=(*listing.notes, note))
+
+    return reader
 
 
 def _found(settings: DataSettings) -> tuple[str, Path]:
@@ -105,7 +135,11 @@ def _found(settings: DataSettings) -> tuple[str, Path]:
     if settings.data == "toy" or settings.layout == "toy":
         return "toy", Path()
     if settings.data.startswith("hf:"):
-        raise WordsError("data sets of the hub cannot be read yet; fetch it and name its folder")
+        if settings.layout not in ("auto", "hf"):
+            raise WordsError(f"{settings.layout} is a layout on disk; leave out --layout with hf:")
+        return "hf", Path()
+    if settings.layout == "hf":
+        raise WordsError("the layout hf is for --data hf:OWNER/NAME; leave it out for a path")
     root = Path(settings.data).expanduser()
     try:
         return _located(root, settings.layout)
@@ -120,7 +154,9 @@ def _further(settings: DataSettings) -> list[Part]:
     for place, (source, name) in enumerate(
         zip(given, name_sources([settings.data, *given])[1:], strict=True)
     ):
-        own = replace(settings, data=source, layout="auto", group_column="")
+        own = replace(
+            settings, data=source, layout="auto", group_column="", image_col="", label_col=""
+        )
         layout, root = _found(own)
         listing = READERS[layout](root, "train", own)
         made = place >= len(settings.also)

@@ -9,14 +9,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adafer import image
 from adafer.data.duplicates import KINDS, NO_KIND, Duplicates
-from adafer.data.listing import Listing
+from adafer.data.listing import Listing, pixels_of
 from adafer.errors import DataError
 
 PLAIN = 5.0
@@ -80,8 +79,7 @@ def look(listing: Listing, size: int) -> Seen:
 
 
 def _face(listing: Listing, index: int) -> NDArray[np.uint8]:
-    picture, box = listing.pictures[index], listing.box(index)
-    pixels = image.read(picture) if isinstance(picture, Path) else picture
+    pixels, box = pixels_of(listing.pictures[index]), listing.box(index)
     if box is None:
         return pixels
     left, top, right, bottom = image.clipped(box, pixels.shape[1], pixels.shape[0])

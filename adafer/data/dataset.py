@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adafer import image
-from adafer.data.listing import Listing
+from adafer.data.listing import Encoded, Listing, pixels_of
 from adafer.errors import DataError, MachineError
 
 _NAMED = 3  # unreadable files that a message names
@@ -112,7 +112,7 @@ def _read(
             name = listing.ids[index]
             bad[index] = str(error) if isinstance(error, DataError) else f"{name}: {error}"
 
-    if any(isinstance(picture, Path) for picture in listing.pictures):
+    if any(isinstance(picture, Path | Encoded) for picture in listing.pictures):
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # decoding lets other threads run
             list(pool.map(put, range(len(listing))))
     else:
@@ -123,8 +123,7 @@ def _read(
 
 def _face(listing: Listing, index: int) -> tuple[NDArray[np.uint8], int, int]:
     """Picture of a face, cut to its box where it has one, and the corner where it was cut."""
-    picture, box = listing.pictures[index], listing.box(index)
-    pixels = image.read(picture) if isinstance(picture, Path) else picture
+    pixels, box = pixels_of(listing.pictures[index]), listing.box(index)
     if box is None:
         return pixels, 0, 0
     try:

@@ -10,8 +10,35 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = Path | NDArray[np.uint8]
-"""A file to decode, or pixels (H, W) or (H, W, 3) that the reader already holds."""
+from adafer import image
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A picture as the bytes of an image file inside a larger file; `name` says which."""
+
+    name: str
+    data: bytes | memoryview
+
+    def __reduce__(self) -> tuple[type["Encoded"], tuple[str, bytes]]:
+        """Copy the bytes for another process: a view of a mapped file cannot go there."""
+        return Encoded, (self.name, bytes(self.data))
+
+
+Picture = Path | Encoded | NDArray[np.uint8]
+"""A file or bytes to decode, or pixels (H, W) or (H, W, 3) that the reader already holds."""
+
+
+def pixels_of(picture: Picture) -> NDArray[np.uint8]:
+    """Pixels of a picture, decoded here if they are not yet; raises ImageError."""
+    if isinstance(picture, Path):
+        return image.read(picture)
+    if isinstance(picture, Encoded):
+        if len(picture.data) > image.MAX_BYTES:
+            limit = f"larger than {image.MAX_BYTES // 1_000_000} MB; save it smaller"
+            raise image.ImageError(f"{image.printable(picture.name)}: {limit}")
+        return image.decode(bytes(picture.data), picture.name)
+    return picture
 
 
 @dataclass(frozen=True, kw_only=True)

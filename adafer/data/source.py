@@ -7,13 +7,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from adafer.data.files import SplitMissing, some
-from adafer.data.listing import Listing
+from adafer.data.folds import Fold, check_fold, one_fold
+from adafer.data.listing import Encoded, Listing
 from adafer.data.sources import Part, composition, join_parts, name_sources
 from adafer.data.split import carve
 from adafer.errors import DataError
 from adafer.image import printable
 from adafer.settings.data import DataSettings
+
+FER_PLUS = ("ferplus", "ferplus-csv")
+"""Layouts whose training faces and evaluation faces follow two rules."""
 
 Reader = Callable[[Path, str, DataSettings], Listing]
 """Lists the faces of the split "train", "val" or "test" below a folder."""
@@ -36,15 +43,27 @@ class DataSource:
     ) -> None:
         """List train and validation; carve validation where the data set has none.
 
+        With `folds`, both are one pool, and validation is the fold that `fold` names.
         `further` lists the faces that join train; it is called when train is first asked for.
         """
         self.layout, self.root = layout, root
         self._read, self._settings, self._further = read, settings, further
         self._test: Listing | None = None
+        self.fold: Fold | None = None
+        check_fold(settings)
         own = self._checked(read(root, "train", settings), "train")
+        parts = [own]
         try:
-            validation = self._checked(read(root, "val", settings), "val")
+            parts.append(self._checked(read(root, "val", settings), "val"))
+            _compare(*parts)
         except SplitMissing:
+            pass
+        if settings.folds:
+            self.fold = one_fold(parts, settings, self._scored(parts))
+            own, validation = self.fold.train, self.fold.held_out
+        elif len(parts) == 2:
+            own, validation = parts
+        else:
             own, validation = carve(own, settings.validation_fraction, settings.split_seed)
             self._checked(validation, "val")
         _compare(own, validation)
@@ -100,6 +119,19 @@ class DataSource:
         if self._test is not None:
             listings["test"] = self._test
         return {split: _hash(listing) for split, listing in listings.items()}
+
+    def _scored(self, parts: Sequence[Listing]) -> NDArray[np.bool_] | None:
+        """Which faces of train and validation a figure may be of, (N,); None for all of them.
+
+        FER+ trains on every face with votes and is measured on those with a clear majority.
+        """
+        settings = self._settings
+        if self.layout not in FER_PLUS or settings.train_labels == settings.evaluation_faces:
+            return None
+        rule = replace(settings, train_labels=settings.evaluation_faces)
+        clear = set(self._read(self.root, "train", rule).ids)
+        listed = [np.array([name in clear for name in parts[0].ids], bool)]
+        return np.concatenate([*listed, *(np.ones(len(part), bool) for part in parts[1:])])
 
     def _names(self) -> list[str]:
         settings = self._settings
@@ -174,6 +206,8 @@ def _hash(listing: Listing) -> str:
     for picture in listing.pictures:
         if isinstance(picture, Path):
             digest.update(b"%d " % _size(picture))
+        elif isinstance(picture, Encoded):
+            digest.update(picture.data)
         else:
             digest.update(picture.tobytes())
     return digest.hexdigest()

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from adafer import image
-from adafer.data.listing import Listing
+from adafer.data.listing import Listing, pixels_of
 from adafer.data.vote_columns import PREFIX
 from adafer.errors import AdaferError, DataError, MachineError, WordsError
 from adafer.image import printable
@@ -189,8 +189,7 @@ def _link(picture: Path, target: Path) -> None:
 
 def _pixels(listing: Listing, index: int) -> NDArray[np.uint8]:
     """Pixels of a face, cut to its box."""
-    picture, box = listing.pictures[index], listing.box(index)
-    pixels = image.read(picture) if isinstance(picture, Path) else picture
+    pixels, box = pixels_of(listing.pictures[index]), listing.box(index)
     if box is None:
         return pixels
     left, top, right, bottom = image.clipped(box, pixels.shape[1], pixels.shape[0])

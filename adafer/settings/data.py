@@ -9,7 +9,8 @@ class DataSettings:
     """Which faces are read and how they reach the model."""
 
     data: str = "toy"
-    """SOURCE: a path whose layout is recognised, or `toy` for the built-in drawn faces."""
+    """SOURCE: a path whose layout is recognised, `hf:OWNER/NAME[:CONFIG][@REVISION]` of the Hugging
+    Face hub, or `toy` for the built-in drawn faces."""
     layout: str = "auto"
     """Layout of the path, where it is recognised wrongly."""
     label_order: Literal["auto", "ferplus", "fer2013", "affectnet"] = "auto"
@@ -31,6 +32,13 @@ class DataSettings:
     group_column: str = ""
     """Column of a CSV, or attribute of the faces, that says which faces belong together, such as
     those of one person; `subject`, `identity`, `person` and `group` are found without it."""
+    image_col: str = ""
+    """Column of a parquet, arrow or hub data set that holds the faces, where there are several."""
+    label_col: str = ""
+    """Column of a parquet, arrow or hub data set that holds the labels, where that is unclear."""
+    map: tuple[str, ...] = ()
+    """Classes of such a data set under other names: NAME=EMOTION,...; NAME=drop leaves its faces
+    out, NAME=NAME keeps a name that is no basic emotion."""
     also: tuple[str, ...] = ()
     """More SOURCEs, whose training faces join those of the first; their classes are matched by
     name."""
@@ -43,7 +51,13 @@ class DataSettings:
     validation_fraction: float = 0.1
     """Share of train carved off, stratified and seeded, where a data set has no validation."""
     split_seed: int = 0
-    """Seed of that carving; kept apart from the training seed so that runs share a validation."""
+    """Seed of that carving, and of the folds; kept apart from the training seed so that runs share
+    a validation."""
+    folds: int = 0
+    """K-fold: train and validation are put together and dealt into so many folds, test is left
+    alone; 0 keeps the data set's own splits. `adafer crossval` trains all folds."""
+    fold: int = 0
+    """Which of the --folds is held out as validation, from 1 on."""
     img_size: int = 48
     """Side of the square face that the model sees, in pixels; 0 takes the backbone's own."""
     crop: float = 1.0

@@ -42,6 +42,9 @@ OWN_ORDER = {
     "rafdb-kaggle": ("", *RAFDB_ORDER),
     "imagefolder": ("happiness", "sadness", "anger"),
     "csv": ("happiness", "sadness", "anger"),
+    "hub-images": ("happiness", "sadness", "anger"),
+    "parquet": ("happiness", "sadness", "anger"),
+    "arrow": ("happiness", "sadness", "anger"),
 }
 
 
@@ -60,7 +63,7 @@ def level(face):
 
 
 def test_every_layout_has_a_fake_tree():
-    assert set(FAKES) == set(LAYOUTS) == set(READERS) - {"toy"}
+    assert set(FAKES) == set(LAYOUTS) == set(READERS) - {"toy", "hf"}
 
 
 @pytest.mark.parametrize("name", FAKES)
@@ -360,7 +363,7 @@ def test_toy_needs_no_folder():
     ("settings", "error", "words"),
     [
         ({"layout": "fer-plus"}, WordsError, "did you mean ferplus?"),
-        ({"data": "hf:someone/faces"}, WordsError, "hub"),
+        ({"data": "hf:someone"}, WordsError, "is named hf:OWNER/NAME"),
         ({"data": "/no/such/place"}, DataError, "no such path: /no/such/place; correct the path"),
     ],
 )
