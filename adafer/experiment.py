@@ -268,6 +268,7 @@ def _restore(run: Run, training: Training, allow_changed: bool) -> None:
         training.identity,
         training.phases,
         allow_changed=changeable,
+        defaults=training.defaults,
         warn=watcher.said,
     )
     watcher.said(f"resumed from {place}: epoch {state.epoch}, batch {state.batch}")

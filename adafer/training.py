@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -81,6 +81,17 @@ class Training:
     def hashes(self) -> dict[str, str]:
         """SHA-256 of each split, read once: a checkpoint would otherwise read the data again."""
         return self.source.hashes()
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What `identity` would hold if every setting stood at its default."""
+        recipe = self.recipe
+        parts = {
+            "data": recipe.data, "model": recipe.model, "loss": recipe.loss, "train": recipe.train,
+        }  # fmt: skip
+        usual = {name: asdict(type(settings)()) for name, settings in parts.items()}
+        phase = asdict(PhaseSettings())
+        return usual | {"phases": {str(n): phase for n in range(1, len(recipe.phases) + 1)}}
 
     @cached_property
     def identity(self) -> dict[str, Any]:

@@ -63,13 +63,15 @@ def restore(
     phases: tuple[PhaseSettings, ...],
     *,
     allow_changed: Collection[str] = (),
+    defaults: Identity | None = None,
     warn: Callable[[str], None] = print,
 ) -> Path:
     """Bring a state to the newest good save under `folder`; all of it or nothing.
 
     A damaged save is named in one line through `warn`, and the one before it is used. Names in
     `allow_changed` may differ in `identity`: the resume is then a fork, kept in `state.forks`, and
-    the current epoch starts again, because its batches may be others.
+    the current epoch starts again, because its batches may be others. A name that the save does not
+    know, because it is older, may stand at its value in `defaults`.
 
     Raises:
         AdaferError: no good save, or one of another architecture or identity, with every
@@ -81,7 +83,7 @@ def restore(
         part: safe_tensors.load(contents[f"{part}.safetensors"])
         for part in ("model", "average", "optimiser")
     }
-    changed = _changes(facts["identity"], finite(dict(identity)))
+    changed = _changes(facts["identity"], finite(dict(identity)), finite(dict(defaults or {})))
     _refuse(
         place_of_save, {name: text for name, text in changed.items() if name not in allow_changed}
     )
@@ -174,13 +176,19 @@ def _unlike(part: str, saved: Tensors, module: nn.Module) -> dict[str, str]:
     }
 
 
-def _changes(saved: Any, now: Any, name: str = "") -> dict[str, str]:
-    """Differences between two identities; nested ones by dotted name."""
+def _changes(saved: Any, now: Any, defaults: Any, name: str = "") -> dict[str, str]:
+    """Differences between two identities; nested ones by dotted name.
+
+    A setting that is younger than the save, and stands at its default, is none.
+    """
     if isinstance(saved, dict) and isinstance(now, dict):
+        usual = defaults if isinstance(defaults, dict) else {}
         found: dict[str, str] = {}
         for key in sorted(saved.keys() | now.keys()):
+            if key not in saved and key in usual and now[key] == usual[key]:
+                continue
             dotted = f"{name}.{key}" if name else key
-            found |= _changes(saved.get(key), now.get(key), dotted)
+            found |= _changes(saved.get(key), now.get(key), usual.get(key), dotted)
         return found
     return {} if saved == now else {name: f"{saved!r} in the save, {now!r} now"}
 

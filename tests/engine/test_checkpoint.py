@@ -184,6 +184,19 @@ def test_every_difference_is_listed_and_nothing_is_loaded(saved: Path) -> None:
     assert digests(state) == before
 
 
+def test_a_setting_that_is_younger_than_the_save_may_stand_at_its_default(saved: Path) -> None:
+    identity = IDENTITY | {"train": {"cutmix": 0.0}, "crop": 1.0}
+    usual = {"train": {"cutmix": 0.0}, "crop": 1.0}
+    with pytest.raises(AdaferError, match="train: None in the save"):
+        checkpoint.restore(fresh(), saved, identity, PHASES)
+    with pytest.raises(AdaferError, match=r"crop: None in the save, 0.9 now"):
+        checkpoint.restore(fresh(), saved, identity | {"crop": 0.9}, PHASES, defaults=usual)
+    state = fresh()
+    checkpoint.restore(state, saved, identity, PHASES, defaults=usual)
+    assert state.forks == []
+    assert digests(state) == digests(restore(saved)[0])
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
