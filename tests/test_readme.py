@@ -148,6 +148,12 @@ def test_the_tables_on_steps_are_those_of_the_result_files() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_table_on_label_noise_is_that_of_the_result_files() -> None:
+    words = [sys.executable, str(ROOT / "benchmarks/label_noise.py"), "--check"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def measured(folder: Path, seed: int, accuracy: float) -> None:
     """A run folder with a measured test split, as far as the table of results reads it."""
     (folder / "eval/test").mkdir(parents=True)

@@ -134,6 +134,8 @@ def _belief_reading(results: Sequence[MethodResult]) -> str:
     if not checked:
         return "No sanity check was run."
     if not sound:
+        if len(checked) == 1:
+            return f"{checked[0].name} did not pass both of its sanity checks on these faces."
         return f"None of {count(len(checked), 'method')} passed both of its sanity checks here."
     return f"Passed both sanity checks on these faces: {listed(sound, 9)}."
 
