@@ -67,7 +67,7 @@ def help_of(*words: str) -> str:
 
 
 def flags_in(text: str) -> set[str]:
-    return set(re.findall(r"--[a-z][a-z-]*", text))
+    return set(re.findall(r"--[a-z][a-z0-9-]*", text))
 
 
 @EACH_PAGE
@@ -94,7 +94,7 @@ def test_every_flag_that_is_spoken_of_exists(page: Path) -> None:
     recipes = [["train", "transfer-resnet50"], ["train", "tinyvgg"]]
     for words in (*alone, *below, *losses, *recipes, ["train", "--loss", "pondernet"]):
         known |= flags_in(help_of(*words))
-    assert set(re.findall(r"`(--[a-z][a-z-]*)", text_of(page))) <= known
+    assert set(re.findall(r"`(--[a-z][a-z0-9-]*)", text_of(page))) <= known
 
 
 @EACH_PAGE
