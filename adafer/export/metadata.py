@@ -8,8 +8,9 @@ from adafer.bundle import Bundle
 from adafer.responsible_use import MEANING, STATEMENT
 
 INPUT = (
-    "images: float32 (B, 3, S, S), RGB, upright face crop stretched to S x S (bilinear), "
-    "(value / 255 - mean) / std; where grey is true, three equal channels of ITU-R 601 luminance"
+    "images: float32 (B, 3, S, S), RGB, upright face crop stretched to W x W (bilinear), "
+    "W = round(S / crop), of which the middle S x S is cut out, (value / 255 - mean) / std; "
+    "where grey is true, three equal channels of ITU-R 601 luminance"
 )
 
 

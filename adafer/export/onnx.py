@@ -3,36 +3,23 @@
 Legend: B faces in a batch, C classes, T steps, S side of a face in pixels.
 """
 
-import contextlib
-import copy
 import hashlib
-import io
-import json
-import logging
-import os
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx
-import torch
 from torch import Tensor, nn
 
 from adafer.bundle import Bundle, load_bundle
 from adafer.contracts import StepOutput
-from adafer.errors import AdaferError, MachineError, WordsError
+from adafer.export.attempts import OPSET, Attempt, first_that_works, ladder, translated
+from adafer.export.clean import fixed_depth, refuse_lost_hooks
+from adafer.export.files import label_map_for, write_export
 from adafer.export.metadata import metadata
 from adafer.export.parity import BATCHES, Parity, compared, trial_faces
 from adafer.models.recursive import RecursiveFER
-from adafer.predictor import PARITY
-
-OPSET = 20
-"""Has Gelu; from 21 on GroupNormalization is one node, which ONNX Runtime's CPU runs slower."""
-
-FIRST_EXPORTER = (2, 9)
-"""First torch whose default exporter this is; 2.7.1 trains and evaluates, but fails to export."""
 
 _PLAIN_OUTPUTS = ("probabilities", "logits")
 _STEP_OUTPUTS = (*_PLAIN_OUTPUTS, "steps", "ponder_cost", "step_logits")
@@ -46,20 +33,28 @@ class ExportReport:
     sha256: str
     size: int  # bytes
     opset: int
+    exporter: str
     outputs: tuple[str, ...]
     max_steps: int | None
     parity: Parity | None
     remarks: tuple[str, ...]  # warnings of the exporter
+    attempts: tuple[Attempt, ...]  # the last was kept
+
+    def proof(self) -> dict[str, Any]:
+        """Return what was compared, in plain types."""
+        parity = None if self.parity is None else vars(self.parity) | {"batches": list(BATCHES)}
+        return {"sha256": self.sha256, "size": self.size, "parity": parity}
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields in plain types."""
-        fields = vars(self) | {"path": self.path.name, "outputs": list(self.outputs)}
-        parity = None if self.parity is None else vars(self.parity) | {"batches": list(BATCHES)}
-        return fields | {"parity": parity, "remarks": list(self.remarks)}
+        fields = vars(self) | self.proof() | {"path": self.path.name}
+        lists = {name: list(fields[name]) for name in ("outputs", "remarks")}
+        return fields | lists | {"attempts": [vars(attempt) for attempt in self.attempts]}
 
     def __str__(self) -> str:
         depth = "" if self.max_steps is None else f", {self.max_steps} steps"
-        lines = [f"{self.path}  {self.size / 1e6:.2f} MB, opset {self.opset}{depth}"]
+        made = f"opset {self.opset}{depth}, {self.exporter} exporter"
+        lines = [f"{self.path}  {self.size / 1e6:.2f} MB, {made}"]
         if self.parity is None:
             lines.append("not compared with PyTorch")
         else:
@@ -81,7 +76,9 @@ def export_onnx(
     path: Path | None = None,
     *,
     steps: int | None = None,
+    opset: int = OPSET,
     verify: bool = True,
+    tell: Callable[[str], None] = lambda sentence: None,
 ) -> ExportReport:
     """Write a bundle or run as one ONNX file of fixed depth, and compare it with PyTorch.
 
@@ -89,48 +86,54 @@ def export_onnx(
     `logits` (B, C), and of a model that thinks in steps `steps` (B,) int64, `ponder_cost` (B,) and
     `step_logits` (T, B, C). All T steps are computed; the halting rule still decides which of them
     answer. `steps` gives another T than the training's. `path` is `export/model.onnx` of the run
-    by default; `parity.json` beside it tells what was compared.
+    by default. `opset` is the highest that may be written; where it does not work, others are tried
+    in turn, each told to `tell`. Beside the file lie `label_map.json`, `parity.json` (what was
+    compared) and `export.json` (what was tried). The model itself is not touched.
 
     Raises:
-        WordsError: if `steps` is below 1, or the model takes none.
-        MachineError: if this torch is too old to export.
-        AdaferError: if the file and PyTorch disagree, or it cannot be written; then none is left.
+        WordsError: if `steps` is below 1, the model takes none, there is no such opset, or the
+            folder holds the class names of another model.
+        MachineError: if this torch is too old for the model.
+        AdaferError: if no file agrees with PyTorch, or it cannot be written; then none is left.
     """
-    _require_exporter(torch.__version__)
+    ways = ladder(opset)
     bundle = model if isinstance(model, Bundle) else load_bundle(Path(model))
     path = _default_path(bundle) if path is None else Path(path)
-    module = _fixed_depth(bundle.model, steps)
+    label_map_for(path.parent, bundle.class_names)  # before minutes of work
+    module = fixed_depth(bundle.model, steps)
     faces = trial_faces(bundle.preprocessing.size)
-    program, remarks = _translated(module, faces[:2])
+    refuse_lost_hooks(bundle.model, faces[:2])
     depth = module.max_steps if isinstance(module, RecursiveFER) else None
-    _describe(program, metadata(bundle, max_steps=depth, verified=verify))
-    data = program.SerializeToString()
-    parity = compared(module, data, faces) if verify else None
+    entries = metadata(bundle, max_steps=depth, verified=verify)
+
+    def accepted(program: onnx.ModelProto) -> tuple[onnx.ModelProto, bytes, Parity | None]:
+        _describe(program, entries)
+        data = program.SerializeToString()
+        return program, data, compared(module, data, faces) if verify else None
+
+    kept, remarks, attempts = first_that_works(
+        ways, lambda way: _translated(module, faces[:2], way), accepted, tell
+    )
+    program, data, parity = kept
     report = ExportReport(
         path=path,
         sha256=hashlib.sha256(data).hexdigest(),
         size=len(data),
-        opset=OPSET,
+        opset=opset_of(program),
+        exporter=attempts[-1].exporter,
         outputs=tuple(output.name for output in program.graph.output),
         max_steps=depth,
         parity=parity,
         remarks=remarks,
+        attempts=attempts,
     )
-    try:
-        _write(report, data)
-    except OSError as error:
-        why = error.strerror or error
-        raise AdaferError(f"cannot write {path} ({why}); choose a place with --output") from None
+    write_export(path, data, bundle.class_names, report.proof(), report.to_json())
     return report
 
 
-def _require_exporter(version: str) -> None:
-    major, minor = (int(part) for part in version.split(".")[:2])
-    if (major, minor) < FIRST_EXPORTER:
-        first = ".".join(map(str, FIRST_EXPORTER))
-        raise MachineError(
-            f"torch {version} cannot export a batch of any size; export with torch {first} or newer"
-        )
+def opset_of(program: onnx.ModelProto) -> int:
+    """Version of the standard operations that a graph uses."""
+    return int(next(o.version for o in program.opset_import if o.domain in ("", "ai.onnx")))
 
 
 class _Answers(nn.Module):
@@ -155,59 +158,11 @@ def _default_path(bundle: Bundle) -> Path:
     return run / "export" / "model.onnx"
 
 
-def _fixed_depth(model: nn.Module, steps: int | None) -> nn.Module:
-    """Return a copy in evaluation mode whose control flow does not depend on data."""
-    module = copy.deepcopy(model).cpu().eval()
-    if steps is not None and steps < 1:
-        raise WordsError(f"--steps must be 1 or more, not {steps}; leave it out for the model's T")
-    if isinstance(module, RecursiveFER):
-        module.full_depth = True
-        module.max_steps = module.max_steps if steps is None else steps
-    elif steps is not None:
-        raise WordsError("this model takes no steps; leave --steps out")
-    return module
-
-
-def _translated(module: nn.Module, example: Tensor) -> tuple[onnx.ModelProto, tuple[str, ...]]:
-    """Translate to ONNX; the two example faces differ, so that no inputs can be merged."""
+def _translated(
+    module: nn.Module, example: Tensor, way: Attempt
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     names = _STEP_OUTPUTS if isinstance(module, RecursiveFER) else _PLAIN_OUTPUTS
-    with _quiet_exporter() as caught:
-        program = torch.onnx.export(
-            _Answers(module).eval(),
-            (example,),
-            dynamo=True,
-            external_data=False,
-            opset_version=OPSET,
-            input_names=["images"],
-            output_names=list(names),
-            dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}},
-            verbose=False,
-        )
-    if program is None:
-        raise AdaferError("the exporter gave no graph; report it with the model's recipe")
-    remarks = dict.fromkeys(f"exporter: {warning.message}" for warning in caught)
-    return program.model_proto, tuple(remarks)
-
-
-@contextlib.contextmanager
-def _quiet_exporter() -> Iterator[list[warnings.WarningMessage]]:
-    """Keep the exporter's progress and its list of absent packages off the console.
-
-    Warnings are handed over, not dropped.
-    """
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with (
-            warnings.catch_warnings(record=True) as caught,
-            contextlib.redirect_stdout(io.StringIO()),
-            torch.no_grad(),
-        ):
-            warnings.simplefilter("always")
-            yield caught
-    finally:
-        logger.setLevel(level)
+    return translated(_Answers(module).eval(), example, names, way)
 
 
 def _describe(program: onnx.ModelProto, entries: dict[str, str]) -> None:
@@ -222,33 +177,3 @@ def _describe(program: onnx.ModelProto, entries: dict[str, str]) -> None:
     for key, value in entries.items():
         program.metadata_props.add(key=key, value=value)
     onnx.checker.check_model(program)
-
-
-def _write(report: ExportReport, data: bytes) -> None:
-    """Write the graph and its record; names appear only on files that are whole."""
-    folder = report.path.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    record = folder / PARITY
-    records: dict[str, Any] = {}
-    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-        found = json.loads(record.read_text(encoding="utf-8"))
-        records = found if isinstance(found, dict) else {}
-    records[report.path.name] = report.to_json()
-    text = json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False)
-    parts = {report.path: data, record: text.encode()}
-    try:
-        for path, content in parts.items():
-            with _beside(path).open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-        for path in parts:
-            os.replace(_beside(path), path)
-    except OSError:
-        for path in parts:
-            _beside(path).unlink(missing_ok=True)
-        raise
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(path.name + ".part")
