@@ -74,7 +74,8 @@ def test_step(model, batches, loss_fn):
 def train(model, train_batches, test_batches, optimizer, loss_fn, epochs):
     # The classic bug: an optimizer that still holds the parameters of the model before.
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    assert held == {id(p) for p in model.parameters()}, "rebuild the optimizer for this model"
+    learning = {id(p) for p in model.parameters() if p.requires_grad}
+    assert held == learning, "rebuild the optimizer for this model"
     results = {"train_loss": [], "train_acc": [], "test_loss": [], "test_acc": []}
     for epoch in range(epochs):
         trained = train_step(model, train_batches, loss_fn, optimizer)
@@ -95,13 +96,11 @@ def main():
     train_batches = loader(data.train, train_transform, shuffle=True)
     validation_batches = loader(data.validation, test_transform)
     loss_fn = nn.CrossEntropyLoss()
-    for name, settings, rate in (
-        ("TinyVGG", TinyVGGSettings(), 1e-3),
-        ("ResNet-18", TransferSettings(backbone="resnet18", pretrained=False), 1e-3),
-    ):
+    resnet = TransferSettings(backbone="resnet18", pretrained=False)
+    for name, settings in (("TinyVGG", TinyVGGSettings()), ("ResNet-18", resnet)):
         torch.manual_seed(0)
         model = build(settings, len(data.class_names), SIZE)
-        optimizer = torch.optim.Adam(model.parameters(), lr=rate)  # rebuilt for every model
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)  # rebuilt for every model
         print(name)
         train(model, train_batches, validation_batches, optimizer, loss_fn, given.epochs)
         _, accuracy = test_step(model, loader(data.test(), test_transform), loss_fn)

@@ -1,10 +1,13 @@
 """The examples run as they stand, with small settings, and print what they promise."""
 
+import re
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from PIL import Image
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 EMOTIONS = {"neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear"}
@@ -64,3 +67,50 @@ def test_transfer_prints_what_learned_and_where_it_lies(
     assert "layer4" in printed
     assert "frozen" in printed
     assert (tmp_path / "transfer-resnet50" / "export" / "model.onnx").is_file()
+
+
+def test_act_naive_counts_every_validation_face_and_draws_the_quick_and_the_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--faces", "112", "--epochs", "1", "--channels", "16", "--runs", str(tmp_path)]
+    run("act_naive.py", words, monkeypatch)
+    printed = capsys.readouterr().out
+    by_steps = re.findall(r"^ ?(\d+) steps: +(\d+) faces, mean probability (\S+)", printed, re.M)
+    assert sum(int(faces) for _, faces, _ in by_steps) == 28
+    assert all(1 / 7 <= float(probability) <= 1 for _, _, probability in by_steps)
+    means = re.findall(r"^(\w+) +(\d\.\d\d|10\.00) steps$", printed, re.M)
+    assert {name for name, _ in means} <= EMOTIONS
+    total = sum(int(steps) * int(faces) for steps, faces, _ in by_steps)
+    assert 1 <= total / 28 <= 10
+    with Image.open(tmp_path / "act-naive" / "quick-and-slow.png") as picture:
+        assert picture.width > 10 * 72  # ten faces in a row
+
+
+def test_act_graves_mixes_the_steps_with_weights_that_sum_to_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--faces", "112", "--epochs", "1", "--channels", "16", "--runs", str(tmp_path)]
+    run("act_graves.py", [*words, "--dear", "fear", "--factor", "9"], monkeypatch)
+    printed = capsys.readouterr().out
+    costs = re.findall(r"^(\w+) +(\d\.\d\d) +(\d\.\d\d)$", printed, re.M)
+    assert {name for name, *_ in costs} == EMOTIONS
+    assert all(1 <= float(cost) <= 7 for _, *pair in costs for cost in pair)
+    inside = re.findall(r"p = (\S+), counts (\S+)$", printed, re.M)
+    steps = sum(float(weight) > 0 for _, weight in inside)
+    assert sum(float(weight) for _, weight in inside) == pytest.approx(1, abs=0.003)
+    # Graves 2016, eq. 7-9: p at each step but the last, the rest R at the last, and N + R.
+    for score, weight in inside[: steps - 1]:
+        assert weight == score
+    told = float(re.search(r"N \+ R = (\S+)", printed)[1])  # type: ignore[index]
+    rest = 1 - sum(float(score) for score, _ in inside[: steps - 1])
+    assert told == pytest.approx(steps + rest, abs=0.004)
+    recipe = yaml.safe_load((tmp_path / "dear" / "recipe.yaml").read_text())
+    assert recipe["loss"]["ponder_class_weights"] == [0.2] * 6 + [9.0]
+
+
+def test_every_system_has_an_example() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in EXAMPLES.glob("*.py"))
+    shown = set(re.findall(r'"(act-naive|act-graves|adafer|transfer-resnet50)"', text))
+    assert shown == {"act-naive", "act-graves", "adafer", "transfer-resnet50"}
+    assert "TinyVGGSettings()" in text
+    assert 'backbone="resnet18"' in text

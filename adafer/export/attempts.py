@@ -219,7 +219,8 @@ def _by_torchscript(
     }
     # Parity proves on several batches what the tracer doubts.
     warnings.filterwarnings("ignore", message=".*might cause the trace to be incorrect")
-    with _silent_process():  # a graph that it cannot translate is printed from C++
+    # A graph that it cannot translate is printed from C++.
+    with _silent_process(), _autocast_cache_as_found():
         torch.onnx.export(
             module,
             (example,),
@@ -234,6 +235,19 @@ def _by_torchscript(
         )
     graph: onnx.ModelProto = onnx.load_model_from_string(stream.getvalue())
     return graph
+
+
+@contextlib.contextmanager
+def _autocast_cache_as_found() -> Iterator[None]:
+    """Put back what the old exporter switches off, and leaves off when it fails.
+
+    Without that cache a training in bfloat16 casts each weight anew, and its sums differ in bits.
+    """
+    before = torch.is_autocast_cache_enabled()
+    try:
+        yield
+    finally:
+        torch.set_autocast_cache_enabled(before)
 
 
 @contextlib.contextmanager
