@@ -79,6 +79,14 @@ def test_the_lesson_of_fine_tuning_leaves_a_calibrated_explained_exported_run(
     folder = tmp_path / "runs" / "transfer"
     for name in ("report.html", "history.png", "explain/faces/explain.html", "export/model.onnx"):
         assert (folder / name).is_file(), name
+    table = (EXAMPLES.parent / "docs/guides/from-the-notebooks.md").read_text(encoding="utf-8")
+    artefacts = table.split("## Artefacts")[1].split("\n## ")[0]
+    named = re.findall(
+        r"`((?:weights/|export/|eval/val/)?\w+\.(?:json|csv|png|safetensors|onnx))`", artefacts
+    )
+    assert {"results.csv", "weights/best.safetensors", "eval/val/per_class.csv"} <= set(named)
+    assert not [name for name in named if not (folder / name).is_file()]
+    assert list((folder / "explain/faces/panels/gradcam").glob("*.png"))
     assert "frozen" in capsys.readouterr().out
     told = json.loads((folder / "weights" / "config.json").read_text())
     assert told["files"]["best"]["temperature"] == names["found"].temperature.value
