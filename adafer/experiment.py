@@ -37,7 +37,16 @@ from adafer.recipe import Recipe
 from adafer.recipes import find_recipe
 from adafer.report.console import closing_block, closing_table
 from adafer.run import Run, latest_run, new_run, now, open_run, write_text
-from adafer.training import Training, describe, keep, monitored, row_of, tracked, tracker_facts
+from adafer.training import (
+    Training,
+    describe,
+    fitted,
+    keep,
+    monitored,
+    row_of,
+    tracked,
+    tracker_facts,
+)
 
 LEARNS_NOTHING = {"confidence": ("halting",), "none": ("halting",)}
 """Halting rules that read no halting unit, so that its parameters get no gradient."""
@@ -106,6 +115,7 @@ def prepare_training(recipe: Recipe, watcher: Watcher, *, published: bool = True
     settings = recipe.data
     preprocessing = preprocessing_for(recipe.model, settings.img_size, settings.grey, settings.crop)
     source = open_data(settings)
+    recipe = fitted(recipe, source)
     train_faces = FaceDataset(source.train, preprocessing, recipe.data.max_bad)
     validation = FaceDataset(source.validation, preprocessing, recipe.data.max_bad)
     for note in (*train_faces.listing.notes, *validation.listing.notes):

@@ -330,6 +330,18 @@ class Preprocessing:
         start = (self.whole - self.size) // 2
         return faces[..., start : start + self.size, start : start + self.size, :]
 
+    def points_in(
+        self, points: NDArray[np.float32], width: int, height: int
+    ) -> NDArray[np.float32]:
+        """Return points (..., 2) of a picture in pixels of the face that the model sees.
+
+        The middle of a pixel stays the middle of what it becomes.
+        """
+        scale = np.array([self.whole / width, self.whole / height], np.float32)
+        start = (self.whole - self.size) // 2
+        moved: NDArray[np.float32] = (points + np.float32(0.5)) * scale - np.float32(0.5) - start
+        return moved
+
     def uncut(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return a face (H, W) or (H, W, 3) as (whole, whole, 3); sides that differ are stretched.
 

@@ -5,13 +5,14 @@ from typing import Any
 from adafer.settings.loss import (
     DistillationSettings,
     FocalSettings,
+    GrefelLossSettings,
     LDAMSettings,
     LogitAdjustmentSettings,
     LossSettings,
     PonderLossSettings,
     PonderNetLossSettings,
 )
-from adafer.settings.model import RecursiveSettings, TransferSettings
+from adafer.settings.model import GrefelSettings, RecursiveSettings, TransferSettings
 
 
 def objections(recipe: Any, loss_name: str) -> list[str]:
@@ -53,6 +54,13 @@ def objections(recipe: Any, loss_name: str) -> list[str]:
                 "--freeze-backbone-epochs must be from 0 to --epochs",
             ),
         ]
+    if isinstance(model, GrefelSettings):
+        checks += _grefel_checks(model)
+    else:
+        checks += [
+            (data.landmarks == "auto", f"{recipe.name} reads no landmarks; leave --landmarks out"),
+            (loss_name != "grefel", "--loss grefel is for the model of the recipe grefel"),
+        ]
     if isinstance(model, RecursiveSettings):
         checks += _recursive_checks(model, loss_name)
     elif isinstance(loss, PonderLossSettings | PonderNetLossSettings):
@@ -62,7 +70,7 @@ def objections(recipe: Any, loss_name: str) -> list[str]:
 
 def _sized(recipe: Any) -> bool:
     """Whether 0 pixels may be asked for: a backbone has a size of its own."""
-    return recipe.data.img_size == 0 and isinstance(recipe.model, TransferSettings)
+    return recipe.data.img_size == 0 and isinstance(recipe.model, TransferSettings | GrefelSettings)
 
 
 def _loss_checks(loss: LossSettings, balance: str) -> list[tuple[bool, str]]:
@@ -87,6 +95,12 @@ def _loss_checks(loss: LossSettings, balance: str) -> list[tuple[bool, str]]:
             checks += [
                 (0 <= loss.alpha <= 1, "--alpha is a share from 0 to 1"),
                 (loss.temperature > 0, "--temperature must be above 0"),
+            ]
+        case GrefelLossSettings():
+            checks += [
+                (loss.anchor_weight >= 0, "--anchor-weight must be 0 or more"),
+                (loss.center_weight >= 0, "--center-weight must be 0 or more"),
+                (0 <= loss.center_warmup <= 1, "--center-warmup is a share from 0 to 1"),
             ]
         case PonderNetLossSettings():
             checks.append((0 < loss.prior_lambda < 1, "--prior-lambda must lie between 0 and 1"))
@@ -117,5 +131,22 @@ def _recursive_checks(model: RecursiveSettings, loss_name: str) -> list[tuple[bo
         (
             loss_name in ("ponder", "pondernet"),
             "the recursive model learns with --loss ponder or pondernet",
+        ),
+    ]
+
+
+def _grefel_checks(model: GrefelSettings) -> list[tuple[bool, str]]:
+    own = model.patch_size == 0 and model.backbone_depth == 0 and model.stem == "patch"
+    return [
+        (model.anchors_per_class >= 1, "--anchors-per-class must be 1 or more"),
+        (model.anchor_dim >= 4, "--anchor-dim must be 4 or more"),
+        (model.anchor_temperature > 0, "--anchor-temperature must be above 0"),
+        (model.geometry_heads >= 1, "--geometry-heads must be 1 or more"),
+        (model.points >= 0, "--points must be 0 (as the data has) or more"),
+        (model.patch_size >= 0, "--patch-size must be 0 (its own) or more"),
+        (
+            own or not model.pretrained,
+            "--patch-size, --backbone-depth and --stem conv do not fit published weights; give "
+            "--no-pretrained",
         ),
     ]

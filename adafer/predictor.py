@@ -5,33 +5,28 @@ Legend: B faces in a batch, C classes, S side of a face in pixels.
 
 import copy
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from adafer import image
 from adafer.errors import AdaferError, DataError, MachineError, WordsError
+from adafer.faces import FaceDetector
 from adafer.image import ImageError, Preprocessing
+from adafer.pictures import Picture, named, pixels
 from adafer.predictions import scaled
-
-Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
-"""A file or a folder of files, encoded bytes, or pixels (H, W) or (H, W, 3)."""
 
 Answer = tuple[NDArray[np.float64], NDArray[np.int64] | None]
 """Probabilities (B, C), and whole steps (B,) where the model thinks in steps."""
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
-"""Names that are taken for pictures in a folder."""
-
 FLAT_CONTRAST = 2.0
 """Standard deviation, in grey levels of 255, below which a picture shows nothing."""
+
+_INPUTS = ("images", "landmarks")  # of an ONNX file; the second where the model reads some
 
 PARITY = "parity.json"
 """What was compared when the ONNX files of its folder were exported, by file name."""
@@ -74,7 +69,9 @@ class Predictor:
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
     max_steps: int | None  # None for a model without steps
-    answer: Callable[[NDArray[np.float32], int | None], Answer]  # of faces (B, 3, S, S)
+    answer: Callable[..., Answer]  # of faces (B, 3, S, S), max_steps, and landmarks (B, P, 2)
+    points: int = 0  # landmarks (P) that the model reads of each face
+    detector: FaceDetector | None = None  # finds them; without it, a learned layout stands in
 
     def predict(
         self,
@@ -121,35 +118,45 @@ class Predictor:
             raise WordsError(f"max_steps must be 1 or more, not {max_steps}; leave it out for all")
         if batch_size < 1:
             raise WordsError(f"batch_size must be 1 or more, not {batch_size}; 64 suits most")
-        waiting: list[tuple[str, NDArray[np.uint8] | ImageError]] = []
-        for source, picture in _named(images):
+        waiting: list[tuple[str, _Face | ImageError]] = []
+        for source, picture in named(images):
             waiting.append((source, self._face(source, picture)))
             if len(waiting) == batch_size:
                 yield from self._answers(waiting, max_steps)
                 waiting = []
         yield from self._answers(waiting, max_steps)
 
-    def _face(self, source: str, picture: Picture) -> NDArray[np.uint8] | ImageError:
+    def _face(self, source: str, picture: Picture) -> "_Face | ImageError":
         try:
-            return self.preprocessing.resized(_pixels(source, picture))
+            seen = pixels(source, picture)
+            return _Face(self.preprocessing.resized(seen), self._landmarks(seen))
         except ImageError as error:
             return error
 
+    def _landmarks(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Landmarks (P, 2) of the surest face of a picture, in pixels of what the model sees."""
+        found = self.detector.find(pixels) if self.detector is not None else []
+        if not found:
+            return np.full((self.points, 2), np.nan, np.float32)
+        height, width = pixels.shape[:2]
+        return self.preprocessing.points_in(found[0].points, width, height)
+
     def _answers(
-        self, waiting: Sequence[tuple[str, NDArray[np.uint8] | ImageError]], max_steps: int | None
+        self, waiting: "Sequence[tuple[str, _Face | ImageError]]", max_steps: int | None
     ) -> Iterator[Prediction | Failure]:
         faces = [face for _, face in waiting if not isinstance(face, ImageError)]
         rows: Iterator[tuple[NDArray[np.float64], int | None]] = iter(())
         if faces:
-            normalised = self.preprocessing.normalised(np.stack(faces))
-            probabilities, steps = self.answer(normalised, max_steps)
+            normalised = self.preprocessing.normalised(np.stack([face.pixels for face in faces]))
+            landmarks = [np.stack([face.landmarks for face in faces])] if self.points else []
+            probabilities, steps = self.answer(normalised, max_steps, *landmarks)
             whole = [None] * len(faces) if steps is None else steps.tolist()
             rows = iter(zip(probabilities, whole, strict=True))
         for source, face in waiting:
             if isinstance(face, ImageError):
                 yield Failure(source=source, error=face)
             else:
-                yield self._prediction(source, face, *next(rows))
+                yield self._prediction(source, face.pixels, *next(rows))
 
     def _prediction(
         self,
@@ -175,15 +182,41 @@ class Predictor:
         )
 
 
-def load(path: str | Path, *, device: str = "cpu") -> Predictor:
+@dataclass(frozen=True)
+class _Face:
+    """A face as the model sees it."""
+
+    pixels: NDArray[np.uint8]  # (S, S, 3)
+    landmarks: NDArray[np.float32]  # (P, 2)
+
+
+def load(
+    path: str | Path, *, device: str = "cpu", face_detector: str | Path | None = None
+) -> Predictor:
     """Load a model from a run folder, weights, or an ONNX file (which needs no torch).
 
-    `device` is where PyTorch computes; an ONNX file is computed on the CPU.
+    `device` is where PyTorch computes; an ONNX file is computed on the CPU. `face_detector` is a
+    file of YuNet, which finds the landmarks that some models read; without it a learned layout
+    stands for every face's.
 
     Raises:
-        DataError: if there is no model, or it is damaged.
+        DataError: if there is no model or detector, or one of them is damaged.
         MachineError: if the device is not there.
+        WordsError: a detector for a model that cannot use it.
     """
+    predictor = _opened(path, device)
+    if face_detector is None:
+        return predictor
+    if predictor.points != FaceDetector.points:
+        reads = f"{predictor.points} landmarks" if predictor.points else "no landmarks"
+        raise WordsError(
+            f"{predictor.path} reads {reads}, the detector finds {FaceDetector.points}; leave it "
+            "out"
+        )
+    return replace(predictor, detector=FaceDetector(face_detector))
+
+
+def _opened(path: str | Path, device: str) -> Predictor:
     path = Path(path)
     if path.is_dir() and not (path / "weights").is_dir() and (path / "model.onnx").is_file():
         path = path / "model.onnx"
@@ -197,6 +230,7 @@ def _from_weights(path: Path, device: str) -> Predictor:
 
     from adafer.bundle import load_bundle
     from adafer.contracts import StepModel, StepOutput
+    from adafer.engine.batches import wants_landmarks
     from adafer.engine.thinking import think
 
     bundle = load_bundle(path)
@@ -207,7 +241,9 @@ def _from_weights(path: Path, device: str) -> Predictor:
         raise MachineError(f"no device {device!r} here ({why}); use device='cpu'") from None
     trained_steps = model.max_steps if isinstance(model, StepModel) else None
 
-    def answer(faces: NDArray[np.float32], max_steps: int | None) -> Answer:
+    def answer(
+        faces: NDArray[np.float32], max_steps: int | None, *landmarks: NDArray[np.float32]
+    ) -> Answer:
         chosen: Any = model
         if max_steps is not None:
             if trained_steps is None:
@@ -215,8 +251,8 @@ def _from_weights(path: Path, device: str) -> Predictor:
             chosen = copy.copy(model)  # shares the weights, so that threads may differ in depth
             chosen.max_steps = max_steps
         with torch.inference_mode():
-            images = torch.from_numpy(faces).to(device)
-            output = think(chosen, images) if isinstance(chosen, StepModel) else chosen(images)
+            given = [torch.from_numpy(values).to(device) for values in (faces, *landmarks)]
+            output = think(chosen, *given) if isinstance(chosen, StepModel) else chosen(*given)
         steps = output.steps.cpu().numpy() if isinstance(output, StepOutput) else None
         told = output.logits.double().softmax(1).cpu().numpy()
         return scaled(told, bundle.temperature), steps
@@ -227,6 +263,7 @@ def _from_weights(path: Path, device: str) -> Predictor:
         preprocessing=bundle.preprocessing,
         max_steps=trained_steps,
         answer=answer,
+        points=int(getattr(model, "points", 0)) if wants_landmarks(model) else 0,
     )
 
 
@@ -252,6 +289,7 @@ def _from_onnx(path: Path, device: str) -> Predictor:
     ) as error:
         raise DataError(f"{path} cannot be run ({type(error).__name__}); export it again") from None
     inputs = {given.name: given.shape[1:] for given in session.get_inputs()}
+    points = int(inputs.pop("landmarks", (0, 2))[0])
     outputs = {given.name: given.shape[1:] for given in session.get_outputs()}
     side = preprocessing.size
     if inputs != {"images": [3, side, side]} or outputs.get("probabilities") != [len(class_names)]:
@@ -261,13 +299,15 @@ def _from_onnx(path: Path, device: str) -> Predictor:
         )
     wanted = ["probabilities", "steps"] if "steps" in outputs else ["probabilities"]
 
-    def answer(faces: NDArray[np.float32], max_steps: int | None) -> Answer:
+    def answer(
+        faces: NDArray[np.float32], max_steps: int | None, *landmarks: NDArray[np.float32]
+    ) -> Answer:
         if max_steps not in (None, depth):
             raise WordsError(
                 f"{path} has a fixed depth of {depth or 'no'} steps; "
                 f"export another with --steps {max_steps}, or leave max_steps out"
             )
-        found = session.run(wanted, {"images": faces})
+        found = session.run(wanted, dict(zip(_INPUTS, (faces, *landmarks), strict=False)))
         return scaled(found[0], temperature), found[1] if len(found) > 1 else None
 
     return Predictor(
@@ -276,6 +316,7 @@ def _from_onnx(path: Path, device: str) -> Predictor:
         preprocessing=preprocessing,
         max_steps=depth,
         answer=answer,
+        points=points,
     )
 
 
@@ -344,48 +385,3 @@ def _tensors(graph: Any, more_nodes: Iterable[Any] = ()) -> Iterator[Any]:
                 yield from (sparse.values, sparse.indices)
             for inner in (attribute.g, *attribute.graphs):
                 yield from _tensors(inner)
-
-
-def _named(images: Picture | Iterable[Picture]) -> Iterator[tuple[str, Picture]]:
-    """Every picture with a name for messages; a folder gives its pictures in order."""
-    if isinstance(images, str | Path):
-        path = Path(images)
-        if not path.is_dir():
-            yield image.printable(str(path)), path
-            return
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        if not found:
-            raise DataError(
-                f"no pictures in '{path}': expected {', '.join(sorted(SUFFIXES))} files"
-            )
-        yield from ((image.printable(str(file)), file) for file in found)
-    elif isinstance(images, bytes | Image.Image | np.ndarray):
-        yield str(getattr(images, "filename", "") or "image"), images
-    else:
-        for number, picture in enumerate(images):
-            for name, one in _named(picture):
-                yield (f"image {number}" if name == "image" else name), one
-
-
-def _pixels(source: str, picture: Picture) -> NDArray[np.uint8]:
-    """Upright RGB pixels (H, W, 3), by the one decoder whatever was given; raises ImageError."""
-    if isinstance(picture, str | Path):
-        return image.read(Path(picture))
-    if isinstance(picture, bytes):
-        return image.decode(picture, source)
-    if isinstance(picture, np.ndarray):
-        fits = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)
-        if picture.dtype != np.uint8 or not fits or 0 in picture.shape:
-            raise ImageError(
-                f"{source}: an array {picture.dtype} of shape {picture.shape} is no picture; "
-                "give uint8 (H, W) or (H, W, 3)"
-            )
-        picture = Image.fromarray(picture)
-    stored = io.BytesIO()
-    try:
-        if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV"):  # those that PNG cannot hold
-            picture = picture.convert("RGB")
-        picture.save(stored, "PNG", compress_level=0, exif=picture.getexif())
-    except (OSError, ValueError, SyntaxError) as error:
-        raise ImageError(f"{source}: cannot be read ({error}); save it as PNG or JPEG") from None
-    return image.decode(stored.getvalue(), source)

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,11 +12,13 @@ import torch
 from adafer.bundle import save_bundle
 from adafer.data import DataSource
 from adafer.data.dataset import FaceDataset
+from adafer.data.face_points import source_of
 from adafer.data.leaks import Leaks
 from adafer.data.sampler import class_weights
 from adafer.engine.state import EpochRecord, State
 from adafer.engine.statistics import extended_table
 from adafer.engine.trackers import RunFacts
+from adafer.errors import WordsError
 from adafer.image import Preprocessing
 from adafer.losses import LOSSES
 from adafer.metrics import Scores
@@ -24,6 +26,7 @@ from adafer.preparation import Prepare, Teacher, preparation
 from adafer.progress import Watcher
 from adafer.recipe import Recipe
 from adafer.run import Run, now, versions, write_json, write_text
+from adafer.settings.model import GrefelSettings
 from adafer.settings.training import PhaseSettings
 
 MAY_CHANGE = {
@@ -111,6 +114,39 @@ class Training:
         }
 
 
+def fitted(recipe: Recipe, source: DataSource) -> Recipe:
+    """Return the recipe with what its model has to know of the data: where landmarks come from.
+
+    Raises:
+        WordsError: another number of landmarks than the model was to have.
+    """
+    model = recipe.model
+    if not isinstance(model, GrefelSettings) or not model.geometry:
+        return recipe
+    landmarks = source.train.landmarks
+    points = model.points or 5 if landmarks is None else landmarks.shape[1]
+    if model.points not in (0, points):
+        raise WordsError(
+            f"--points {model.points}, but the data has {points} landmarks a face; leave it out"
+        )
+    found = source_of(recipe.data, source.train)
+    return replace(recipe, model=replace(model, points=points, landmark_source=found))
+
+
+def landmark_facts(training: Training) -> dict[str, Any] | None:
+    """Say where the landmarks are from and how many faces have all of them; None without any."""
+    model = training.recipe.model
+    if not isinstance(model, GrefelSettings) or not model.geometry:
+        return None
+    shares = {
+        name: None
+        if faces.landmarks is None
+        else round(float(np.isfinite(faces.landmarks).all((1, 2)).mean()), 6)
+        for name, faces in (("train", training.train), ("val", training.validation))
+    }
+    return {"source": model.landmark_source, "points": model.points, "known": shares}
+
+
 def describe(run: Run, training: Training, resuming: bool, command: Sequence[str]) -> None:
     """Write what repeats the run and what it runs on, and say it."""
     recipe, state, source = training.recipe, training.state, training.source
@@ -142,6 +178,7 @@ def describe(run: Run, training: Training, resuming: bool, command: Sequence[str
                 **training.leaks.counts,
                 "mirrored": dict(training.leaks.mirrored),
             },
+            "landmarks": landmark_facts(training),
             "composition": source.composition(training.train.listing),
             "left_out": dict(training.train.listing.left_out),
             "unreadable": [list(item) for item in (*training.train.bad, *training.validation.bad)],

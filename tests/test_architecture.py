@@ -28,7 +28,7 @@ FLOORS = [
     {"report"},
     {"analysis"},
     {"trajectory"},
-    {"metrics", "predictions_file", "flags", "objections", "synonyms"},
+    {"metrics", "predictions_file", "faces", "pictures", "flags", "objections", "synonyms"},
     {"labels", "image", "predictions", "settings", "responsible_use", "plain_values", "archive"},
     {"errors"},
 ]

@@ -13,7 +13,12 @@ from adafer.bundle import save_bundle
 from adafer.image import Preprocessing
 from adafer.models import build
 from adafer.models.recursive import RecursiveFER
-from adafer.settings.model import RecursiveSettings, TinyVGGSettings, TransferSettings
+from adafer.settings.model import (
+    GrefelSettings,
+    RecursiveSettings,
+    TinyVGGSettings,
+    TransferSettings,
+)
 
 NAMES = ("neutral", "happiness", "surprise", "sadness", "anger")
 SIDE = 32
@@ -21,6 +26,9 @@ SMALL: dict[str, Any] = {
     "recursive": RecursiveSettings(max_steps=4, channels=16, stem_channels=8, halt_bias=-0.5),
     "tinyvgg": TinyVGGSettings(width=8),
     "transfer": TransferSettings(backbone="test_resnet", pretrained=False),
+    "grefel": GrefelSettings(
+        backbone="test_vit", patch_size=8, pretrained=False, anchors_per_class=2, anchor_dim=16
+    ),
 }
 
 

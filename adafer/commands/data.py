@@ -4,12 +4,13 @@ from collections.abc import Callable
 from difflib import get_close_matches
 
 from adafer.commands.data_check import data_check
+from adafer.commands.data_landmarks import data_landmarks
 from adafer.commands.data_show import data_show
 from adafer.commands.data_split import data_extract, data_split
 from adafer.errors import WordsError
 
 ABOUT = """\
-usage: adafer data check|show|split|extract ...
+usage: adafer data check|show|split|extract|landmarks ...
 
 Look at faces before training on them; most of a model's faults are in its data.
 
@@ -18,6 +19,7 @@ Look at faces before training on them; most of a model's faults are in its data.
   show      a batch as the model sees it, before and after random variation
   split     divide it anew into train, validation and test, or folds, with no person in two of them
   extract   unpack a zip, safely
+  landmarks find five points of every face, for models that read them
 
 examples:
   adafer data extract faces.zip faces
@@ -34,6 +36,7 @@ WORDS: dict[str, Callable[[list[str]], int]] = {
     "show": data_show,
     "split": data_split,
     "extract": data_extract,
+    "landmarks": data_landmarks,
 }
 """What each word after `adafer data` calls."""
 

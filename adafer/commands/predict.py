@@ -26,16 +26,29 @@ def predict(words: list[str]) -> int:
         "pictures", nargs="+", metavar="PICTURE", help="files or folders of face crops"
     )
     parser.add_argument("--max-steps", type=int, metavar="T", help="another T than in training")
+    parser.add_argument(
+        "--face-detector", type=Path, metavar="FILE",
+        help="YuNet (ONNX), for a model that reads landmarks; else a learned layout stands in",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
     given = parser.parse_known_words(words)
     return _print_answers(
-        given.model, given.pictures, max_steps=given.max_steps, as_json=given.json
+        given.model,
+        given.pictures,
+        max_steps=given.max_steps,
+        as_json=given.json,
+        face_detector=given.face_detector,
     )
 
 
 def _print_answers(
-    model: Path, pictures: Sequence[str], *, max_steps: int | None, as_json: bool
+    model: Path,
+    pictures: Sequence[str],
+    *,
+    max_steps: int | None,
+    as_json: bool,
+    face_detector: Path | None,
 ) -> int:
     """Predict pictures and print one line each; a picture that cannot be read is named.
 
@@ -43,7 +56,10 @@ def _print_answers(
     """
     from adafer.predictor import Failure, load
 
-    predictor = load(model)
+    predictor = load(model, face_detector=face_detector)
+    if predictor.points and face_detector is None:
+        note = "this model reads landmarks, and a learned layout stands for all of them"
+        print(f"adafer: {note}; --face-detector FILE finds those of each face", file=sys.stderr)
     failed = 0
     for answer in predictor.stream(map(Path, pictures), max_steps=max_steps):
         if isinstance(answer, Failure):

@@ -19,6 +19,7 @@ from adafer.data import (
     toy,
     yolo,
 )
+from adafer.data.face_points import with_landmarks
 from adafer.data.files import some, unreadable, visible_folders
 from adafer.data.listing import Listing
 from adafer.data.source import DataSource, Reader
@@ -108,14 +109,14 @@ def open_data(settings: DataSettings) -> DataSource:
 
 
 def _told(read: Reader, layout: str) -> Reader:
-    """A reader that notes which flags mean nothing to this layout.
+    """A reader that adds landmarks, and notes which flags mean nothing to this layout.
 
     No error: a run keeps its flags when it is measured on another data set.
     """
 
     @wraps(read)
     def reader(root: Path, split: str, settings: DataSettings) -> Listing:
-        listing = read(root, split, settings)
+        listing = with_landmarks(read(root, split, settings), split, settings)
         given = {
             "--image-col": settings.image_col,
             "--label-col": settings.label_col,

@@ -83,6 +83,13 @@ class FaceDataset:
         chosen = self.preprocessing.middle(self.pixels[np.asarray(indices, dtype=np.intp)])
         return chosen if chosen.shape[-1] == 3 else np.repeat(chosen, 3, axis=-1)
 
+    def points(self, indices: Sequence[int] | NDArray[np.intp], count: int) -> NDArray[np.float32]:
+        """So many landmarks (n, count, 2) of these faces in pixels of `faces`; NaN without any."""
+        if self.landmarks is None:
+            return np.full((len(indices), count, 2), np.nan, np.float32)
+        start = (self.preprocessing.whole - self.preprocessing.size) // 2
+        return self.landmarks[np.asarray(indices, dtype=np.intp)] - np.float32(start)
+
 
 def _read(
     listing: Listing, preprocessing: image.Preprocessing

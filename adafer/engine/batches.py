@@ -41,13 +41,25 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     )
 
 
+def wants_landmarks(model: nn.Module) -> bool:
+    """Whether a model is called with landmarks as well."""
+    return bool(getattr(model, "wants_landmarks", False))
+
+
 def answer(model: nn.Module, batch: Batch) -> Output:
     """Ask a model for a batch; a model that wants landmarks gets them."""
     inputs: list[Any] = [batch.images]
-    if getattr(model, "wants_landmarks", False):
+    if wants_landmarks(model):
         inputs.append(batch.landmarks)
     output: Output = model(*inputs)
     return output
+
+
+def tell_progress(model: nn.Module, progress: float) -> None:
+    """Tell a model that asks for it, by a buffer `progress`, how much of the training is done."""
+    buffer = getattr(model, "progress", None)
+    if isinstance(buffer, Tensor):
+        buffer.fill_(progress)
 
 
 def some_ids(ids: tuple[str, ...], count: int = 3) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from adafer.contracts import Batch, Loss, Output
 from adafer.engine import hardware, optim
-from adafer.engine.batches import Batches, answer, some_ids, to_device
+from adafer.engine.batches import Batches, answer, some_ids, tell_progress, to_device
 from adafer.engine.state import EpochRecord, State, Stopper, Totals
 from adafer.errors import AdaferError, DataError, MachineError
 from adafer.settings.training import PhaseSettings, TrainSettings
@@ -197,6 +197,7 @@ class _Stepper:
         """Add this batch's gradient, weighted by its share of the step's faces."""
         state, epoch = self.state, self.state.epoch
         progress = self.schedule.progress(epoch, state.batch)
+        tell_progress(state.model, progress)
         seed = hardware.step_seed(self.train.seed, epoch, number)
         hardware.seed_device(state.device, seed)
         batch = to_device(batch, state.device)

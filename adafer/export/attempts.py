@@ -152,12 +152,17 @@ def first_that_works(
     raise AdaferError(f"{told}; ask for another --opset, or report it with the model's recipe")
 
 
+INPUTS = ("images", "landmarks")
+"""Names of what a graph is given; the second only where the model reads landmarks."""
+
+
 def translated(
-    module: nn.Module, example: Tensor, names: tuple[str, ...], way: Attempt
+    module: nn.Module, example: tuple[Tensor, ...], names: tuple[str, ...], way: Attempt
 ) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """Translate a module whose answer is a tuple of tensors; return the graph and all remarks.
 
-    The faces of the example (B, 3, S, S) must differ, so that no inputs can be merged.
+    The example is faces (B, 3, S, S), and landmarks (B, P, 2) for a model that reads them; its
+    faces must differ, so that no inputs can be merged.
 
     Raises:
         AdaferError: if the graph has a newer opset than was asked for.
@@ -176,17 +181,20 @@ def translated(
 
 
 def _by_dynamo(
-    module: nn.Module, example: Tensor, names: tuple[str, ...], way: Attempt
+    module: nn.Module, example: tuple[Tensor, ...], names: tuple[str, ...], way: Attempt
 ) -> onnx.ModelProto:
+    batch = torch.export.Dim("batch", min=1)
+    # Two inputs share the one open axis; that is meant.
+    warnings.filterwarnings("ignore", message=r".*The axis name: batch will not be used")
     program = torch.onnx.export(
         module,
-        (example,),
+        example,
         dynamo=True,
         external_data=False,
         opset_version=max(way.opset, _DYNAMO_LOWEST),
-        input_names=["images"],
+        input_names=list(INPUTS[: len(example)]),
         output_names=list(names),
-        dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}},
+        dynamic_shapes={name: {0: batch} for name in INPUTS[: len(example)]},
         optimize=way.folding,
         verbose=False,
     )
@@ -210,11 +218,11 @@ def _converted_down(program: onnx.ModelProto, opset: int) -> onnx.ModelProto:
 
 
 def _by_torchscript(
-    module: nn.Module, example: Tensor, names: tuple[str, ...], way: Attempt
+    module: nn.Module, example: tuple[Tensor, ...], names: tuple[str, ...], way: Attempt
 ) -> onnx.ModelProto:
     """The exporter before dynamo; it records one pass, and parity shows whether that is enough."""
     stream = io.BytesIO()
-    per_face = {"images": {0: "batch"}} | {
+    per_face = {name: {0: "batch"} for name in INPUTS[: len(example)]} | {
         name: {1 if name == "step_logits" else 0: "batch"} for name in names
     }
     # Parity proves on several batches what the tracer doubts.
@@ -223,11 +231,11 @@ def _by_torchscript(
     with _silent_process(), _autocast_cache_as_found():
         torch.onnx.export(
             module,
-            (example,),
+            example,
             stream,  # type: ignore[arg-type]  # the old exporter writes into streams too
             dynamo=False,
             opset_version=way.opset,
-            input_names=["images"],
+            input_names=list(INPUTS[: len(example)]),
             output_names=list(names),
             dynamic_axes=per_face,
             do_constant_folding=way.folding,

@@ -69,7 +69,7 @@ def hooks_of(model: nn.Module) -> int:
     return sum(len(vars(module).get(name, ())) for module in model.modules() for name in kept)
 
 
-def refuse_lost_hooks(model: nn.Module, faces: Tensor) -> None:
+def refuse_lost_hooks(model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
     """Raise AdaferError if a model answers otherwise once its hooks are gone.
 
     Hooks that only look on are no loss. Others, such as the old `torch.nn.utils.weight_norm`,
@@ -80,8 +80,8 @@ def refuse_lost_hooks(model: nn.Module, faces: Tensor) -> None:
     asked = next((value.device for value in model.parameters()), torch.device("cpu"))
     training = model.training
     with torch.no_grad():
-        ours = model.eval()(faces.to(asked)).logits.cpu()
-        theirs = cleaned(model)(faces).logits
+        ours = model.eval()(*(values.to(asked) for values in inputs)).logits.cpu()
+        theirs = cleaned(model)(*inputs).logits
     model.train(training)
     if not bool(((ours - theirs).abs() <= _SAME * ours.abs().clamp(min=1)).all()):
         raise AdaferError(

@@ -16,10 +16,14 @@ def measure_onnx(data: bytes, dataset: FaceDataset) -> Predictions:
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     there = {output.name for output in session.get_outputs()}
     wanted = [name for name in ("probabilities", "steps", "ponder_cost") if name in there]
+    points = next((i.shape[1] for i in session.get_inputs() if i.name == "landmarks"), 0)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
     for start in range(0, len(dataset), _BATCH):
-        faces = dataset.faces(np.arange(start, min(start + _BATCH, len(dataset))))
-        found = session.run(wanted, {"images": dataset.preprocessing.normalised(faces)})
+        rows = np.arange(start, min(start + _BATCH, len(dataset)))
+        given = {"images": dataset.preprocessing.normalised(dataset.faces(rows))}
+        if points:
+            given["landmarks"] = dataset.points(rows, points)
+        found = session.run(wanted, given)
         for name, values in zip(wanted, found, strict=True):
             columns[name].append(values)
     table = {name: np.concatenate(parts) for name, parts in columns.items()}

@@ -18,7 +18,7 @@ from adafer.export.attempts import OPSET, Attempt, first_that_works, ladder, tra
 from adafer.export.clean import fixed_depth, refuse_lost_hooks
 from adafer.export.files import label_map_for, write_export
 from adafer.export.metadata import metadata
-from adafer.export.parity import BATCHES, Parity, compared, trial_faces
+from adafer.export.parity import BATCHES, Parity, compared, trial_inputs
 from adafer.models.recursive import RecursiveFER
 
 _PLAIN_OUTPUTS = ("probabilities", "logits")
@@ -82,7 +82,8 @@ def export_onnx(
 ) -> ExportReport:
     """Write a bundle or run as one ONNX file of fixed depth, and compare it with PyTorch.
 
-    Input `images` (B, 3, S, S) float32, normalised as the metadata say; outputs `probabilities` and
+    Input `images` (B, 3, S, S) float32, normalised as the metadata say, and for a model that reads
+    them `landmarks` (B, P, 2) in pixels of the face, NaN where unknown; outputs `probabilities` and
     `logits` (B, C), and of a model that thinks in steps `steps` (B,) int64, `ponder_cost` (B,) and
     `step_logits` (T, B, C). All T steps are computed; the halting rule still decides which of them
     answer. `steps` gives another T than the training's. `path` is `export/model.onnx` of the run
@@ -101,18 +102,19 @@ def export_onnx(
     path = _default_path(bundle) if path is None else Path(path)
     label_map_for(path.parent, bundle.class_names)  # before minutes of work
     module = fixed_depth(bundle.model, steps)
-    faces = trial_faces(bundle.preprocessing.size)
-    refuse_lost_hooks(bundle.model, faces[:2])
+    inputs = trial_inputs(module, bundle.preprocessing.size)
+    example = tuple(values[:2] for values in inputs)
+    refuse_lost_hooks(bundle.model, example)
     depth = module.max_steps if isinstance(module, RecursiveFER) else None
     entries = metadata(bundle, max_steps=depth, verified=verify)
 
     def accepted(program: onnx.ModelProto) -> tuple[onnx.ModelProto, bytes, Parity | None]:
         _describe(program, entries)
         data = program.SerializeToString()
-        return program, data, compared(module, data, faces) if verify else None
+        return program, data, compared(module, data, inputs) if verify else None
 
     kept, remarks, attempts = first_that_works(
-        ways, lambda way: _translated(module, faces[:2], way), accepted, tell
+        ways, lambda way: _translated(module, example, way), accepted, tell
     )
     program, data, parity = kept
     report = ExportReport(
@@ -143,9 +145,9 @@ class _Answers(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, images: Tensor, landmarks: Tensor | None = None) -> tuple[Tensor, ...]:
         """Return the outputs in the order of `_STEP_OUTPUTS`."""
-        output = self.model(images)
+        output = self.model(images) if landmarks is None else self.model(images, landmarks)
         plain = (output.logits.softmax(1), output.logits)
         if isinstance(output, StepOutput):
             return (*plain, output.steps, output.ponder_cost, output.step_logits)
@@ -159,7 +161,7 @@ def _default_path(bundle: Bundle) -> Path:
 
 
 def _translated(
-    module: nn.Module, example: Tensor, way: Attempt
+    module: nn.Module, example: tuple[Tensor, ...], way: Attempt
 ) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     names = _STEP_OUTPUTS if isinstance(module, RecursiveFER) else _PLAIN_OUTPUTS
     return translated(_Answers(module).eval(), example, names, way)

@@ -1,7 +1,7 @@
 """Does an ONNX graph compute what PyTorch computes? Legend: B faces, C classes, T steps."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnxruntime
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from adafer.errors import AdaferError
+from adafer.export.attempts import INPUTS
 from adafer.models.recursive import RecursiveFER
 
 BATCHES = (1, 2, 3, 8, 17, 32)
@@ -64,8 +65,21 @@ def trial_faces(side: int) -> Tensor:
     return torch.from_numpy(faces.astype(np.float32))
 
 
-def compared(module: nn.Module, data: bytes, faces: Tensor) -> Parity:
-    """Run PyTorch and ONNX Runtime on every batch of faces (63, 3, S, S).
+def trial_inputs(module: nn.Module, side: int) -> tuple[Tensor, ...]:
+    """Return trial faces, and landmarks (63, P, 2) where the model reads some, a few unknown."""
+    faces = trial_faces(side)
+    if not getattr(module, "wants_landmarks", False):
+        return (faces,)
+    points = cast(int, module.points)
+    random = np.random.default_rng(1)
+    landmarks = random.uniform(0, side - 1, (len(faces), points, 2)).astype(np.float32)
+    landmarks[::5] = np.nan  # faces that no detector found
+    landmarks[1::7, 0] = np.nan
+    return (faces, torch.from_numpy(landmarks))
+
+
+def compared(module: nn.Module, data: bytes, inputs: tuple[Tensor, ...]) -> Parity:
+    """Run PyTorch and ONNX Runtime on every batch of faces (63, 3, S, S), landmarks beside them.
 
     Raises:
         AdaferError: where they differ by more than is allowed, or the input changes nothing.
@@ -74,22 +88,23 @@ def compared(module: nn.Module, data: bytes, faces: Tensor) -> Parity:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     pairs, boundaries = [], []
-    for images in torch.split(faces, list(BATCHES)):
-        ours, near = _by_torch(module, images)
-        pairs.append((ours, _by_onnx(session, images)))
+    for batch in zip(*(torch.split(values, list(BATCHES)) for values in inputs), strict=True):
+        ours, near = _by_torch(module, batch)
+        pairs.append((ours, _by_onnx(session, batch)))
         boundaries.append(near)
-    _refuse_unmoved(module, session, faces[:_MOVED], faces[-_MOVED:])
+    for place in range(len(inputs)):
+        _refuse_unmoved(module, session, inputs, place)
     parity = _parity(pairs, boundaries)
     _refuse_differences(parity)
     return parity
 
 
-def _by_torch(module: nn.Module, images: Tensor) -> tuple[Arrays, NDArray[np.bool_]]:
+def _by_torch(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Arrays, NDArray[np.bool_]]:
     """PyTorch's answers, and which faces are so near the threshold that rounding halts them."""
     with torch.no_grad():
-        output = module(images)
+        output = module(*inputs)
         found = {"logits": output.logits, "probabilities": output.logits.softmax(1)}
-        near = torch.zeros(len(images), dtype=torch.bool)
+        near = torch.zeros(len(inputs[0]), dtype=torch.bool)
         if isinstance(module, RecursiveFER):
             found |= {"steps": output.steps, "step_logits": output.step_logits}
             found["ponder_cost"] = output.ponder_cost
@@ -99,9 +114,10 @@ def _by_torch(module: nn.Module, images: Tensor) -> tuple[Arrays, NDArray[np.boo
     return {name: value.numpy() for name, value in found.items()}, near.numpy()
 
 
-def _by_onnx(session: onnxruntime.InferenceSession, images: Tensor) -> Arrays:
+def _by_onnx(session: onnxruntime.InferenceSession, inputs: tuple[Tensor, ...]) -> Arrays:
+    given = dict(zip(INPUTS, (values.numpy() for values in inputs), strict=False))
     names = [output.name for output in session.get_outputs()]
-    found: list[NDArray[Any]] = session.run(names, {"images": images.numpy()})
+    found: list[NDArray[Any]] = session.run(names, given)
     return dict(zip(names, found, strict=True))
 
 
@@ -164,14 +180,20 @@ def _refuse_differences(parity: Parity) -> None:
 
 
 def _refuse_unmoved(
-    module: nn.Module, session: onnxruntime.InferenceSession, faces: Tensor, change: Tensor
+    module: nn.Module,
+    session: onnxruntime.InferenceSession,
+    inputs: tuple[Tensor, ...],
+    place: int,
 ) -> None:
-    """Refuse a graph whose answer does not follow a change of its input where PyTorch's does."""
-    changed = faces + change / 2
-    ours = _by_torch(module, changed)[0]["logits"] - _by_torch(module, faces)[0]["logits"]
-    theirs = _by_onnx(session, changed)["logits"] - _by_onnx(session, faces)["logits"]
+    """Refuse a graph whose answer does not follow a change of this input where PyTorch's does."""
+    before = tuple(values[:_MOVED] for values in inputs)
+    moved = before[place] + inputs[place][-_MOVED:].nan_to_num() / 2
+    after = (*before[:place], moved, *before[place + 1 :])
+    ours = _by_torch(module, after)[0]["logits"] - _by_torch(module, before)[0]["logits"]
+    theirs = _by_onnx(session, after)["logits"] - _by_onnx(session, before)["logits"]
     followed = np.abs(theirs).max(1) > 0  # (B,)
     if bool((~followed & (np.abs(ours).max(1) > LOGIT_TOLERANCE)).any()):
         raise AdaferError(
-            "the ONNX graph ignores its input, so it was not kept; report it with the recipe"
+            f"the ONNX graph ignores its input {INPUTS[place]}, so it was not kept; report it with "
+            "the recipe"
         )

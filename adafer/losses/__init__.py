@@ -3,12 +3,14 @@
 from adafer.losses.classification import CrossEntropy
 from adafer.losses.distillation import DistillationLoss
 from adafer.losses.focal import FocalLoss
+from adafer.losses.grefel import GrefelLoss
 from adafer.losses.ldam import LDAMLoss, LogitAdjustedLoss
 from adafer.losses.ponder import DifferentiablePonderLoss, PonderNetLoss
 from adafer.settings.loss import (
     CrossEntropySettings,
     DistillationSettings,
     FocalSettings,
+    GrefelLossSettings,
     LDAMSettings,
     LogitAdjustmentSettings,
     PonderLossSettings,
@@ -23,4 +25,5 @@ LOSSES: dict[str, tuple[type, type]] = {
     "distillation": (DistillationSettings, DistillationLoss),
     "ponder": (PonderLossSettings, DifferentiablePonderLoss),
     "pondernet": (PonderNetLossSettings, PonderNetLoss),
+    "grefel": (GrefelLossSettings, GrefelLoss),
 }

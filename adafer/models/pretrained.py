@@ -18,14 +18,17 @@ from safetensors.torch import load as parsed
 from torch import Tensor
 
 from adafer.errors import DataError, MachineError, WordsError
+from adafer.models.grefel import GrefelNet
 from adafer.models.transfer import TransferNet, published
-from adafer.settings.model import TransferSettings
+from adafer.settings.model import GrefelSettings, TransferSettings
 
 FILE = "model.safetensors"
 _NAMED = 4  # differences that one sentence names
 
 
-def load(model: TransferNet, settings: TransferSettings) -> dict[str, Any]:
+def load(
+    model: TransferNet | GrefelNet, settings: TransferSettings | GrefelSettings
+) -> dict[str, Any]:
     """Fill the backbone, and say what with: source, SHA-256 and licence.
 
     `settings.weights` names a file, or a folder that holds one (a snapshot of the hub, or the

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from adafer.contracts import Output
 from adafer.errors import WordsError
 from adafer.models.stages import stages_of_backbone
-from adafer.settings.model import TransferSettings
+from adafer.settings.model import GrefelSettings, TransferSettings
 
 _OLD_NOISY_STUDENT = re.compile(r"(tf_efficientnet_\w+)_ns")
 
@@ -42,7 +42,7 @@ class TransferNet(nn.Module):
     def __init__(self, settings: TransferSettings, classes: int, img_size: int) -> None:
         super().__init__()
         self.backbone_name = present_name(settings.backbone)
-        self.backbone = _built(self.backbone_name, settings.drop_path, img_size)
+        self.backbone = backbone_of(self.backbone_name, img_size, drop_path=settings.drop_path)
         self.classifier = _head(_width(self.backbone), settings, classes)
 
     def forward(self, images: Tensor) -> Output:
@@ -76,7 +76,7 @@ def present_name(backbone: str) -> str:
     return name
 
 
-def input_needs(settings: TransferSettings) -> InputNeeds:
+def input_needs(settings: TransferSettings | GrefelSettings) -> InputNeeds:
     """Return the size, mean and deviation that the backbone's published weights expect."""
     config = published(present_name(settings.backbone))
     mean, std = tuple(map(float, config.mean)), tuple(map(float, config.std))
@@ -95,12 +95,32 @@ def published(name: str) -> PretrainedCfg:
     return config
 
 
-def _built(name: str, drop_path: float, img_size: int) -> nn.Module:
+def backbone_of(
+    name: str,
+    img_size: int,
+    *,
+    drop_path: float = 0.0,
+    patch_size: int = 0,
+    depth: int = 0,
+    embed_layer: type[nn.Module] | None = None,
+) -> Any:
+    """Build a backbone of timm with random weights, for faces of this side in pixels.
+
+    `patch_size`, `depth` (blocks) and `embed_layer` are those of a ViT; 0 or None keeps its own.
+
+    Raises:
+        WordsError: if it cannot be built so.
+    """
     extra: dict[str, Any] = {}
     if published(name).fixed_input_size:
         extra["img_size"] = img_size
-    if drop_path:
-        extra["drop_path_rate"] = drop_path
+    given = {
+        "drop_path_rate": drop_path,
+        "patch_size": patch_size,
+        "depth": depth,
+        "embed_layer": embed_layer,
+    }
+    extra |= {word: value for word, value in given.items() if value}
     try:
         backbone = timm.create_model(name, pretrained=False, num_classes=0, **extra)
     except (TypeError, AssertionError, ValueError, RuntimeError, ZeroDivisionError) as error:

@@ -8,6 +8,7 @@ from adafer.recipes.act_graves import ACT_GRAVES
 from adafer.recipes.act_naive import ACT_NAIVE
 from adafer.recipes.baselines import RESNET18, TINYVGG
 from adafer.recipes.best import ADAFER
+from adafer.recipes.grefel import GREFEL
 from adafer.recipes.transfer import (
     TRANSFER_CONVNEXT,
     TRANSFER_EFFICIENTNET,
@@ -27,6 +28,7 @@ RECIPES: dict[str, Recipe] = {
         TRANSFER_CONVNEXT,
         TRANSFER_EFFICIENTNET,
         TRANSFER_VIT,
+        GREFEL,
     )
 }
 

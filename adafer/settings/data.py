@@ -39,6 +39,12 @@ class DataSettings:
     map: tuple[str, ...] = ()
     """Classes of such a data set under other names: NAME=EMOTION,...; NAME=drop leaves its faces
     out, NAME=NAME keeps a name that is no basic emotion."""
+    landmarks: str = "auto"
+    """Landmarks, for a model that reads them: `auto` (those of the data set, where it has some),
+    `data`, `canonical` (none: a learned layout stands for all faces), `detector`, or a CSV that
+    `adafer data landmarks` wrote."""
+    face_detector: str = ""
+    """File of the face detector (YuNet, ONNX) of `--landmarks detector`."""
     also: tuple[str, ...] = ()
     """More SOURCEs, whose training faces join those of the first; their classes are matched by
     name."""

@@ -83,6 +83,18 @@ class PonderNetLossSettings(CrossEntropySettings):
     """Weight of the divergence from that prior."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class GrefelLossSettings(CrossEntropySettings):
+    """GReFEL: cross-entropy on the corrected answer, anchors pushed apart, faces pulled to them."""
+
+    anchor_weight: float = 1.0
+    """Weight of the anchor loss: anchors of different classes push each other away."""
+    center_weight: float = 1.0
+    """Weight of the center loss: a sure face is pulled to the nearest anchor of its class."""
+    center_warmup: float = 0.0
+    """Share of training over which both weights rise from 0."""
+
+
 LossSettings = (
     CrossEntropySettings
     | FocalSettings
@@ -91,6 +103,7 @@ LossSettings = (
     | DistillationSettings
     | PonderLossSettings
     | PonderNetLossSettings
+    | GrefelLossSettings
 )
 
 LOSS_SETTINGS: dict[str, type[LossSettings]] = {
@@ -101,5 +114,6 @@ LOSS_SETTINGS: dict[str, type[LossSettings]] = {
     "distillation": DistillationSettings,
     "ponder": PonderLossSettings,
     "pondernet": PonderNetLossSettings,
+    "grefel": GrefelLossSettings,
 }
 """Loss name to its settings."""

@@ -70,11 +70,56 @@ class TransferSettings:
     """Stochastic depth of the backbone: largest chance that a block is passed over."""
 
 
-ModelSettings = RecursiveSettings | TinyVGGSettings | TransferSettings
+@dataclass(frozen=True, kw_only=True)
+class GrefelSettings:
+    """GReFEL: a ViT, attention from landmarks, and an answer balanced by learned anchors."""
+
+    backbone: str = "vit_base_patch16_224"
+    """Any ViT of timm, with or without the tag of its weights."""
+    patch_size: int = 0
+    """Side of the ViT's patches in pixels; 0 keeps its own. Others need --no-pretrained."""
+    stem: Literal["patch", "conv"] = "patch"
+    """How faces become patches: one convolution as published, or a stack of 3 by 3 convolutions,
+    which small ViTs need to learn from random start."""
+    backbone_depth: int = 0
+    """Blocks of the ViT; 0 keeps its own. Others need --no-pretrained."""
+    pretrained: bool = True
+    """Start from published weights; without them the backbone starts at random."""
+    weights: str = ""
+    """File or folder of those weights (safetensors); empty asks the Hugging Face Hub."""
+    dropout: float = 0.1
+    """Dropout before the classifier."""
+    drop_path: float = 0.0
+    """Stochastic depth of the backbone: largest chance that a block is passed over."""
+    geometry: bool = True
+    """Geometry-aware attention: landmarks ask the patches."""
+    geometry_heads: int = 4
+    """Heads of that attention."""
+    points: int = 0
+    """Landmarks of a face; 0 takes as many as the data has, or five."""
+    landmark_source: str = ""
+    """Where the landmarks come from; filled in when training starts, see --landmarks."""
+    anchor_correction: bool = True
+    """Correct an unsure answer by the distance to learned anchors."""
+    attentive_correction: bool = True
+    """Correct an unsure answer by attention over the face's own tokens and the anchors."""
+    anchors_per_class: int = 10
+    """Anchors (K) of each class."""
+    anchor_dim: int = 128
+    """Features of the sphere on which faces and anchors lie."""
+    anchor_temperature: float = 0.2
+    """Distance (delta) over which the similarity to an anchor falls to 1/e."""
+    blend: Literal["trust", "confidence"] = "trust"
+    """How the correction enters: the less sure the answer, the more, under a trust that rises over
+    training; or both by their confidence."""
+
+
+ModelSettings = RecursiveSettings | TinyVGGSettings | TransferSettings | GrefelSettings
 
 MODEL_SETTINGS: dict[str, type[ModelSettings]] = {
     "recursive": RecursiveSettings,
     "tinyvgg": TinyVGGSettings,
     "transfer": TransferSettings,
+    "grefel": GrefelSettings,
 }
 """Model name to its settings."""

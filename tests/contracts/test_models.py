@@ -17,7 +17,12 @@ from adafer.models import MODELS
 from adafer.models.stages import Parts
 
 RECURSIVE = trained.SMALL["recursive"]
-SIDES = {"tinyvgg": (24, 48), "recursive": (24, 36, 48), "transfer": (trained.SIDE,)}
+SIDES = {
+    "tinyvgg": (24, 48),
+    "recursive": (24, 36, 48),
+    "transfer": (trained.SIDE,),
+    "grefel": (trained.SIDE,),
+}
 BACKBONES = ("test_resnet", "test_convnext", "test_efficientnet", "test_vit")
 
 
@@ -33,6 +38,11 @@ def forms() -> dict[str, tuple[str, Any]]:
     for backbone in BACKBONES:
         base = replace(trained.SMALL["transfer"], backbone=backbone)
         found[backbone] = ("transfer", base)
+    for blend in ("trust", "confidence"):
+        found[f"grefel-{blend}"] = ("grefel", replace(trained.SMALL["grefel"], blend=blend))
+    conv = replace(trained.SMALL["grefel"], stem="conv", anchor_correction=False)
+    found["grefel-conv-attention"] = ("grefel", conv)
+    del found["grefel"]
     found["deep-head"] = ("transfer", replace(trained.SMALL["transfer"], head="deep"))
     del found["transfer"]
     return found
@@ -43,7 +53,13 @@ every_form = pytest.mark.parametrize("form", FORMS)
 recursive_forms = pytest.mark.parametrize(
     "form", [form for form, (name, _) in FORMS.items() if name == "recursive"]
 )
-QUICK_EXPORTS = {"tinyvgg", "graves-residual", "graves-product-gru", "ponder-residual"}
+QUICK_EXPORTS = {
+    "grefel-trust",
+    "tinyvgg",
+    "graves-residual",
+    "graves-product-gru",
+    "ponder-residual",
+}
 
 WITHOUT_GRADIENT = {
     "confidence": "halting.",  # the score is the class probability; the unit is not used

@@ -148,7 +148,7 @@ class Branching(nn.Module):
 def test_flow_that_depends_on_data_is_named_by_the_dynamo_exporter() -> None:
     with pytest.raises(torch.onnx.OnnxExporterError) as caught:
         attempts.translated(
-            Branching(), torch.randn(2, 3, 8, 8), ("probabilities", "logits"), ladder()[0]
+            Branching(), (torch.randn(2, 3, 8, 8),), ("probabilities", "logits"), ladder()[0]
         )
     assert attempts._untraceable(caught.value)
 
@@ -160,7 +160,7 @@ def test_a_graph_that_cannot_be_written_prints_nothing(
     way = Attempt(exporter="torchscript", opset=11, folding=True)
     module = exporting.fixed_depth(bundle.model, 2)
     with pytest.raises(attempts.FAILURES):
-        attempts.translated(module, trained.inputs(2), ("none",), way)
+        attempts.translated(module, (trained.inputs(2),), ("none",), way)
     said = capfd.readouterr()
     assert said.out == said.err == ""
     assert torch.is_autocast_cache_enabled()  # or later trainings differ in bits

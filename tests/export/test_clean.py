@@ -95,11 +95,11 @@ def test_a_hook_that_computes_the_weights_is_not_lost_in_silence() -> None:
     model = trained.module("tinyvgg")
     model.get_submodule("classifier").register_forward_hook(lambda m, given, found: found * 2)
     with pytest.raises(AdaferError, match="depend on its hooks"):
-        refuse_lost_hooks(model, trained.inputs(2))
+        refuse_lost_hooks(model, (trained.inputs(2),))
 
 
 def test_a_hook_that_only_looks_on_is_no_loss(watched: Any) -> None:
     model, _ = watched
     model.train()
-    refuse_lost_hooks(model, trained.inputs(2))
+    refuse_lost_hooks(model, (trained.inputs(2),))
     assert model.training

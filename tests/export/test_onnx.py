@@ -35,7 +35,7 @@ def graph(run: Path) -> bytes:
     """The run's model at three steps, as the exporter translates it."""
     module = fixed_depth(load_bundle(run).model, 3)
     faces = trial_faces(trained.SIDE)[:2]
-    return exporting._translated(module, faces, ladder()[0])[0].SerializeToString()
+    return exporting._translated(module, (faces,), ladder()[0])[0].SerializeToString()
 
 
 @pytest.fixture
@@ -302,8 +302,8 @@ def test_a_face_at_the_threshold_is_counted_and_may_halt_a_step_apart(
     model.settings = trained.SMALL["recursive"].__class__(  # type: ignore[assignment]
         **vars(model.settings) | {"halt_epsilon": epsilon}
     )
-    program, _ = exporting._translated(model, faces[:2], ladder()[0])
-    parity = compared(model, program.SerializeToString(), faces)
+    program, _ = exporting._translated(model, (faces[:2],), ladder()[0])
+    parity = compared(model, program.SerializeToString(), (faces,))
     assert parity.boundary_faces >= 1
     assert parity.step_differences == 0
 
