@@ -21,6 +21,7 @@ commands:
   evaluate   measure a trained model on a split and write its tables and report
   steps      does it look longer at harder faces, and does that help: controls, people, verdict
   explain    why does it answer so: maps over faces, and whether to believe them
+  anchors    what do GReFEL's anchors do, and does its confidence follow people?
   compare    runs side by side on the same faces, with paired tests
   data       check, show, split or extract a data set
   label-errors   faces whose label is probably wrong

@@ -5,6 +5,7 @@ Heavy modules are imported inside a command, because help must answer at once.
 
 from collections.abc import Callable
 
+from adafer.commands.anchors import anchors
 from adafer.commands.compare import compare, label_errors
 from adafer.commands.crossval import crossval
 from adafer.commands.data import data
@@ -15,6 +16,7 @@ from adafer.commands.export import export
 from adafer.commands.lists import models, recipes
 from adafer.commands.lr_find import lr_find
 from adafer.commands.predict import predict
+from adafer.commands.publish import publish
 from adafer.commands.steps import steps
 from adafer.commands.train import train
 
@@ -25,12 +27,14 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "crossval": crossval,
     "steps": steps,
     "explain": explain,
+    "anchors": anchors,
     "compare": compare,
     "label-errors": label_errors,
     "data": data,
     "lr-find": lr_find,
     "predict": predict,
     "export": export,
+    "publish": publish,
     "report": report,
     "recipes": recipes,
     "models": models,
