@@ -96,17 +96,17 @@ def evaluate(
     watcher = watcher or usual_watcher()
     run = open_run(Path(path))
     bundle = load_bundle(run.path, which)
-    recipe = _asked(run.recipe(), data)
+    recipe = run.recipe().measured_on(data)
     listing = listing_of(recipe, split, bundle)
     dataset = FaceDataset(listing, bundle.preprocessing, recipe.data.max_bad)
     chosen = hardware.choose_device(device)
     model = _with_depth(bundle.model, max_steps).to(chosen)
-    watcher.said(f"{len(dataset)} faces of {recipe.data.data}, split {split} ({listing.layout})")
+    watcher.said(f"{len(dataset)} faces of {recipe.data.source}, split {split} ({listing.layout})")
     raw = measure(model, dataset, recipe, chosen, every_step=True, mirror=mirror)
     predictions = rescaled(raw, bundle.temperature)
     scores = score(predictions)
     if split == "test":
-        run.append("test_uses", {"time": now(), "data": recipe.data.data, "n": scores.n})
+        run.append("test_uses", {"time": now(), "data": recipe.data.source, "n": scores.n})
     elsewhere = output is not None or data is not None or max_steps is not None or mirror
     folder = output or run.evaluation(_name(split, data, max_steps, mirror))
     write_evaluation(folder, predictions, scores)
@@ -213,10 +213,6 @@ def _history(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def _asked(recipe: Recipe, data: str | None) -> Recipe:
-    return recipe if data is None else recipe.changed(data=data, layout="auto", folds=0, fold=0)
 
 
 def listing_of(recipe: Recipe, split: str, bundle: Bundle) -> Listing:

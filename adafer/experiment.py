@@ -22,21 +22,24 @@ from adafer.engine.journal import Results
 from adafer.engine.lock import run_lock
 from adafer.engine.optim import in_phases
 from adafer.engine.signals import StopRequest
-from adafer.engine.state import State, Stopper
+from adafer.engine.state import EpochRecord, State, Stopper
 from adafer.engine.statistics import weights_text
-from adafer.engine.trackers import open_tracker, require_tracker
+from adafer.engine.trackers import Writer, open_tracker, require_tracker
 from adafer.engine.train import fit
 from adafer.errors import AdaferError, DataError, WordsError
 from adafer.evaluation import evaluate, measure, write_first_page
 from adafer.image import Preprocessing
-from adafer.metrics import score
+from adafer.kaggle import bring_run, default_runs, is_read_only
+from adafer.metrics import Scores, score
 from adafer.models import build, fill_published, preprocessing_for
+from adafer.predictions import Predictions
 from adafer.preparation import open_teacher
 from adafer.progress import Watcher, usual_watcher
 from adafer.recipe import Recipe
-from adafer.recipes import find_recipe
+from adafer.recipes import find_recipe, run_folders
 from adafer.report.console import closing_block, closing_table
-from adafer.run import Run, latest_run, new_run, now, open_run, write_text
+from adafer.run import Run, latest_run, new_run, now, open_run, require_place, write_text
+from adafer.tokens import provide_tracker_token
 from adafer.training import (
     Training,
     describe,
@@ -44,6 +47,7 @@ from adafer.training import (
     keep,
     monitored,
     row_of,
+    term_columns,
     tracked,
     tracker_facts,
 )
@@ -55,7 +59,7 @@ LEARNS_NOTHING = {"confidence": ("halting",), "none": ("halting",)}
 def train(
     recipe: str | Recipe = "act-graves",
     *,
-    runs: str | Path = "runs",
+    runs: str | Path | None = None,
     name: str | None = None,
     resume: str | Path | None = None,
     allow_changed: bool = False,
@@ -68,9 +72,10 @@ def train(
 ) -> Run:
     """Train a recipe and return its run: `train("act-graves", data="faces/", lr=1e-3)`.
 
-    `changes` are the recipe's flat names, the same words as on the command line. `resume` is a
-    run's folder, or "" for the newest one below `runs`; it goes on exactly where it stopped, and
-    more `epochs` extend a finished run. The best epoch by validation is measured at the end; the
+    `changes` are the recipe's flat names, the same words as on the command line. `runs` is where
+    runs are kept, by default the folder that the recipe names. `resume` is a run's folder, or ""
+    for the newest one there; it goes on exactly where it stopped, and more `epochs` extend a
+    finished run. The best epoch by validation is measured at the end; the
     test split is measured only if `test` is true. `watcher` shows the progress: `Console()` or
     `Silence()` of adafer.progress; by default a prompt and a notebook see it, a program does not.
 
@@ -81,21 +86,35 @@ def train(
         AdaferError: a loss that is not finite, a damaged checkpoint, a folder in use.
     """
     watcher = watcher or usual_watcher()
-    resumed = None
-    if resume is not None:
-        resumed = open_run(Path(resume)) if str(resume) else latest_run(Path(runs))
+    kept = None if runs is None else Path(runs)
+    resumed = None if resume is None else _resumed(resume, kept, watcher)
+    if resumed is not None:
         recipe = resumed.recipe()
     chosen = (find_recipe(recipe) if isinstance(recipe, str) else recipe).changed(**changes)
     require_tracker(track)
+    runs = kept or default_runs(chosen.runs)
+    require_place(runs if resumed is None else resumed.path)
+    provide_tracker_token(track, watcher.said)
     goes_on = resumed is not None and checkpoint.exists(resumed.state)
     training = prepare_training(chosen, watcher, published=not goes_on)
-    run = resumed or new_run(Path(runs), name or chosen.name)
+    run = resumed or new_run(runs, name or chosen.name)
     with run_lock(run.path), StopRequest(hours) as stop:
         finished = _run(run, training, stop, resumed is not None, allow_changed, track, command)
         if finished:
             _close(run, training, test)
     if stop.signal is not None:
         raise Interrupted(stop.signal)
+    return run
+
+
+def _resumed(resume: str | Path, runs: Path | None, watcher: Watcher) -> Run:
+    """Return the run to go on with; one among Kaggle's inputs is copied to where runs are kept."""
+    folders = run_folders() if runs is None else (runs,)
+    run = open_run(Path(resume)) if str(resume) else latest_run(*folders)
+    if is_read_only(run.path):
+        brought = bring_run(run.path, folders[0])
+        watcher.said(f"{run.path} is read-only; it goes on as {brought}")
+        return open_run(brought)
     return run
 
 
@@ -223,7 +242,7 @@ def _run(
         loss = moment.totals.mean("loss")
         watcher.stepped(moment.epoch + 1, moment.batch, batches.batches_per_epoch, loss)
 
-    journal = Results(run.results, state.history)
+    journal = Results(run.results, state.history, extra=term_columns(training.recipe))
     tracker = open_tracker(track, tracker_facts(run, training), watcher.said)
     with closing(tracker) if tracker is not None else nullcontext():
         records = fit(
@@ -233,16 +252,15 @@ def _run(
         for record in records:
             if not record.finished:
                 break
-            scores = score(
-                measure(state.smoothed, training.validation, recipe, state.device), bootstrap=0
-            )
-            row = row_of(record, scores)
+            answers = measure(state.smoothed, training.validation, recipe, state.device)
+            scores = score(answers, bootstrap=0)
+            row = row_of(record, scores, term_columns(recipe))
             best = stopper.judge(state, record.epoch, monitored(row, recipe.train.monitor))
             row["status"] = "best" if best else ""
             keep(run, training, record, row, best)
             journal.write(record.epoch, row)
             if tracker is not None:
-                tracker.write(record.epoch, tracked(record, scores))
+                _track(tracker, record, scores, answers)
             state.history.append(row)
             checkpoint.save(state, run.state, training.identity)
             watcher.epoch(row, epochs)
@@ -256,6 +274,13 @@ def _run(
     run.record(stopped=now(), exit_reason=stop.reason)
     watcher.said(f"{stop.reason}; saved, go on with: adafer train --resume {run.path}")
     return False
+
+
+def _track(tracker: Writer, record: EpochRecord, scores: Scores, answers: Predictions) -> None:
+    """Send the figures of an epoch and its confusion matrix."""
+    tracker.write(record.epoch, tracked(record, scores))
+    labels, predicted = answers.labels.tolist(), answers.predicted.tolist()
+    tracker.write_matrix(record.epoch, labels, predicted, answers.class_names)
 
 
 def training_batches(training: Training) -> Batches:

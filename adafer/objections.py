@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from adafer.settings.data import DataSettings
 from adafer.settings.loss import (
     DistillationSettings,
     FocalSettings,
@@ -19,6 +20,7 @@ def objections(recipe: Any, loss_name: str) -> list[str]:
     """Return a sentence for each setting that would keep a Recipe from training."""
     data, model, loss, train = recipe.data, recipe.model, recipe.loss, recipe.train
     checks = [
+        *source_checks(data),
         (data.batch_size >= 1, "--batch-size must be 1 or more"),
         (data.img_size >= 12 or _sized(recipe), "--img-size must be 12 or more pixels"),
         (0.5 <= data.crop <= 1, "--crop is the share of each side that is kept, from 0.5 to 1"),
@@ -66,6 +68,22 @@ def objections(recipe: Any, loss_name: str) -> list[str]:
     elif isinstance(loss, PonderLossSettings | PonderNetLossSettings):
         checks.append((False, f"{recipe.name} takes no steps; choose --loss cross-entropy"))
     return [sentence for holds, sentence in checks if not holds]
+
+
+def source_checks(data: DataSettings) -> list[tuple[bool, str]]:
+    """Whether the settings name one data set, with a sentence for each way in which they do not."""
+    return [
+        (not data.val_csv or bool(data.train_csv), "--val-csv needs --train-csv; give both files"),
+        (
+            not data.train_csv or data.data == "toy",
+            f"--train-csv and --data {data.data} both name the faces; give one of them",
+        ),
+        (
+            not data.train_csv or data.layout in ("auto", "fer-csv", "csv"),
+            f"--layout {data.layout} is not for --train-csv; leave it out, or fer-csv or csv",
+        ),
+        (data.num_classes >= 0, "--num-classes must be 0 (as the data has) or more"),
+    ]
 
 
 def _sized(recipe: Any) -> bool:

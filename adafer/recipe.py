@@ -19,7 +19,10 @@ from adafer.synonyms import in_own_names
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Data, model, loss and training of one experiment."""
+    """Data, model, loss and training of one experiment, and the folder in which its runs are kept.
+
+    `runs` holds where no other folder is named; on Kaggle another one stands for it.
+    """
 
     name: str
     summary: str
@@ -28,6 +31,7 @@ class Recipe:
     loss: LossSettings
     phases: tuple[PhaseSettings, ...] = (PhaseSettings(),)
     train: TrainSettings = field(default_factory=TrainSettings)
+    runs: str = "runs"
 
     def __post_init__(self) -> None:
         """Refuse combinations that cannot train.
@@ -52,7 +56,8 @@ class Recipe:
         """Return this recipe with flat names changed: `changed(lr=1e-3, max_steps=5)`.
 
         `loss="pondernet"` takes another loss with its defaults; `phase2_lr` reaches the second
-        phase; names without a phase reach the first.
+        phase; names without a phase reach the first. Naming the CSV files of the faces drops the
+        data set, and naming a data set drops them.
 
         Raises:
             WordsError: on a name that the recipe does not have, or a value of another type.
@@ -65,12 +70,21 @@ class Recipe:
         parts: dict[str, dict[str, Any]] = {}
         known = {flag.name: flag for flag in flags(recipe)}
         now = {name: flag.default for name, flag in known.items()}
-        for given, value in in_own_names(changes, now.get).items():
+        for given, value in _one_source(in_own_names(changes, now.get), now).items():
             name = given.replace("-", "_").replace(".", "_")
             if name not in known:
                 raise WordsError(_unknown(given, list(known), recipe.name))
             parts.setdefault(known[name].part, {})[known[name].field] = known[name].parsed(value)
         return _replaced(recipe, parts)
+
+    def measured_on(self, data: str | None) -> "Recipe":
+        """Return this recipe on another data set, whole, as a trained model meets it; None: same.
+
+        What was said of the faces it learned from goes: layout, CSV files, folds, class count.
+        """
+        if data is None:
+            return self
+        return self.changed(data=data, layout="auto", folds=0, fold=0, num_classes=0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, complete: enough to repeat the experiment."""
@@ -84,6 +98,7 @@ class Recipe:
             "loss": _plain(self.loss),
             "phases": [_plain(phase) for phase in self.phases],
             "train": _plain(self.train),
+            "runs": self.runs,
         }
 
     @classmethod
@@ -106,6 +121,7 @@ class Recipe:
                 ),
                 phases=tuple(_built(PhaseSettings, phase) for phase in values["phases"]),
                 train=_built(TrainSettings, values["train"]),
+                runs=_folder(values.get("runs", "runs")),
             )
         except (KeyError, TypeError) as error:
             message = f"this recipe has no part {error}; take one that `adafer train` wrote"
@@ -178,6 +194,24 @@ def _built(settings_class: type[Any], values: Mapping[str, Any]) -> Any:
         for item in fields(settings_class)
     }
     return settings_class(**{name: kinds[name].parsed(value) for name, value in values.items()})
+
+
+def _one_source(changes: dict[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Add what goes when a data set stands instead of CSV files, or they instead of it."""
+    for name in ("train_csv", "val_csv"):
+        if name in changes and not str(changes[name] or "").strip():
+            raise WordsError(f"--{name.replace('_', '-')} is empty; name a file, or leave it out")
+    if "train_csv" in changes and "data" not in changes and now["data"] != "toy":
+        return {"data": "toy", "layout": "auto", **changes}
+    if "data" in changes and "train_csv" not in changes and now["train_csv"]:
+        return {"train_csv": "", "val_csv": "", "layout": "auto"} | changes
+    return changes
+
+
+def _folder(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise WordsError(f"the recipe's `runs` is {value!r}; name a folder, such as runs")
+    return value
 
 
 def _plain(settings: Any) -> dict[str, Any]:

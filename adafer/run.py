@@ -1,8 +1,10 @@
 """A run folder: the recipe that repeats it, what happened, and where everything lies."""
 
 import json
+import os
 import platform
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,11 +12,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from adafer.errors import AdaferError, DataError, WordsError
+from adafer.errors import AdaferError, DataError, MachineError, WordsError
+from adafer.kaggle import is_read_only
 from adafer.predictions_file import write_bytes
 from adafer.recipe import Recipe
 
 PACKAGES = ("adafer", "torch", "numpy", "albumentations", "opencv-python-headless", "pillow")
+
+LEAST_ROOM = 100_000_000
+"""Bytes that must be free before a training starts: the checkpoints of the smallest models."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,29 @@ def new_run(runs: Path, name: str) -> Run:
         return Run(path)
 
 
+def require_place(folder: Path) -> None:
+    """Refuse a folder that cannot be written to, or has no room, before hours are spent.
+
+    Nothing is made: the nearest folder that exists is asked.
+
+    Raises:
+        WordsError: a folder among Kaggle's inputs.
+        AdaferError: no right to write there.
+        MachineError: no room for a checkpoint.
+    """
+    if is_read_only(folder):
+        raise WordsError(f"{folder} is among Kaggle's inputs; leave --runs out, or choose another")
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise AdaferError(f"cannot write to '{there}'; choose a folder with --runs")
+    free = shutil.disk_usage(there).free
+    if free < LEAST_ROOM:
+        raise MachineError(
+            f"'{there}' has {free / 1e6:.0f} MB free and a run needs {LEAST_ROOM / 1e6:.0f} MB or "
+            "more; free space, or choose a folder with --runs"
+        )
+
+
 def open_run(path: Path) -> Run:
     """Return the run in this folder.
 
@@ -113,15 +142,16 @@ def open_run(path: Path) -> Run:
     return Run(path)
 
 
-def latest_run(runs: Path) -> Run:
-    """Return the run below `runs` that was written to last.
+def latest_run(*folders: Path) -> Run:
+    """Return the run below these folders that was written to last.
 
     Raises:
         DataError: if there is none.
     """
-    found = [path.parent for path in runs.glob("*/run.json")]
+    found = [path.parent for runs in folders for path in runs.glob("*/run.json")]
     if not found:
-        raise DataError(f"no run to resume in '{runs}'; name its folder: --resume PATH")
+        looked = " or ".join(f"'{runs}'" for runs in folders)
+        raise DataError(f"no run to resume in {looked}; name its folder: --resume PATH")
     return open_run(max(found, key=lambda path: (path / "run.json").stat().st_mtime))
 
 

@@ -25,6 +25,7 @@ SYNONYMS: dict[str, Synonym] = {
     "model_type": Synonym("backbone", str, "the same as --backbone"),
     "group_col": Synonym("group_column", str, "the same as --group-column"),
     "num_workers": Synonym("workers", int, "the same as --workers"),
+    "num_anchors": Synonym("anchors_per_class", int, "the same as --anchors-per-class"),
     "use_mixup": Synonym("mixup", bool, "--mixup 0.4, or 0 with --no-use-mixup"),
     "use_cutmix": Synonym("cutmix", bool, "--cutmix 1, or 0 with --no-use-cutmix"),
     "use_ema": Synonym("ema", bool, "--ema 0.999, or 0 with --no-use-ema"),

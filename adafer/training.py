@@ -30,7 +30,10 @@ from adafer.settings.model import GrefelSettings
 from adafer.settings.training import PhaseSettings
 
 MAY_CHANGE = {
-    "data": ("data", "layout", "roots", "workers", "also", "synthetic"),
+    "data": (
+        *("data", "train_csv", "val_csv", "num_classes", "layout", "roots", "workers"),
+        *("also", "synthetic"),
+    ),
     "phases": ("epochs",),
     "loss": ("teacher",),
     "train": ("device", "patience", "min_delta", "weight_stats"),
@@ -167,7 +170,7 @@ def describe(run: Run, training: Training, resuming: bool, command: Sequence[str
         "started_from": dict(training.started_from) or run.facts().get("started_from"),
         "teacher": None if training.teacher is None else training.teacher.facts(),
         "data": {
-            "source": recipe.data.data,
+            "source": recipe.data.source,
             "layout": source.layout,
             "hashes": training.hashes,
             "train": training.train.listing.counts(),
@@ -194,8 +197,14 @@ def describe(run: Run, training: Training, resuming: bool, command: Sequence[str
     )
 
 
-def row_of(record: EpochRecord, scores: Scores) -> dict[str, Any]:
-    """Return the row of results.csv for an epoch."""
+def term_columns(recipe: Recipe) -> tuple[str, ...]:
+    """Columns of results.csv for the terms of a loss that has several: `loss_anchor`, ..."""
+    return tuple(f"loss_{name}" for name in getattr(LOSSES[recipe.loss_name][1], "TERMS", ()))
+
+
+def row_of(record: EpochRecord, scores: Scores, term_columns: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the row of results.csv for an epoch; terms that were not there are None."""
+    terms = {name: record.terms.get(name.removeprefix("loss_")) for name in term_columns}
     return {
         "epoch": record.epoch,
         "phase": record.phase,
@@ -210,6 +219,7 @@ def row_of(record: EpochRecord, scores: Scores) -> dict[str, Any]:
         "ponder_cost": record.ponder_cost,
         "epoch_time": record.seconds,
         "status": "",
+        **terms,
     }
 
 
@@ -232,6 +242,8 @@ def tracked(record: EpochRecord, scores: Scores) -> dict[str, float]:
         "ACT/Average_Steps": record.ponder_cost,
         "ACT/Val_Average_Steps": scores.mean_steps,
     }
+    if len(record.terms) > 1:
+        figures |= {f"Train/Loss/{name}": value for name, value in record.terms.items()}
     for entry in scores.per_class:
         figures[f"ACT/Steps_Per_Class/{entry.name}"] = entry.mean_steps
     return {name: float(value) for name, value in figures.items() if value is not None}

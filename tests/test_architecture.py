@@ -28,8 +28,19 @@ FLOORS = [
     {"report"},
     {"analysis"},
     {"trajectory"},
-    {"metrics", "predictions_file", "faces", "pictures", "flags", "objections", "synonyms"},
+    {
+        "metrics",
+        "predictions_file",
+        "faces",
+        "pictures",
+        "flags",
+        "objections",
+        "synonyms",
+        "tokens",
+    },
+    {"kaggle"},
     {"labels", "image", "predictions", "settings", "responsible_use", "plain_values", "archive"},
+    {"hub_models"},
     {"errors"},
 ]
 """Top first. A module imports lower floors only; names on one floor are blind to each other."""
@@ -46,6 +57,8 @@ NO_TORCH = [
     "cli",
     "trajectory",
     "analysis",
+    "kaggle",
+    "tokens",
 ]
 FORBIDDEN_NAMES = {"utils", "misc", "common", "helpers", "base", "core", "managers", "trainer"}
 FORBIDDEN_LOADS = re.compile(

@@ -39,7 +39,8 @@ def test_a_training_writes_exactly_the_run_folder(trained: Path) -> None:
     }
     assert len({name.split("/")[1] for name in states}) == 2  # two checkpoints are kept
     lines = (trained / "results.csv").read_text().splitlines()
-    assert tuple(lines[0].split(",")) == COLUMNS
+    terms = ("loss_classification", "loss_ponder", "loss_steps")
+    assert tuple(lines[0].split(",")) == (*COLUMNS, *terms)
     assert len(lines) == 4
     facts = Run(trained).facts()
     assert facts["exit_reason"] == "finished"

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from adafer.commands.train import add_settings, check_place, check_published, chosen_recipe
+from adafer.kaggle import default_runs
 from adafer.recipe import Recipe
 from adafer.recipes import RECIPES
 from adafer.settings.loss import LOSS_SETTINGS
@@ -66,8 +67,9 @@ def _parser(recipe: Recipe) -> Words:
     runs.add_argument("--config", type=Path, metavar="FILE", help="a saved recipe.yaml")
     runs.add_argument("--name", help="name of the folder (the recipe's name, then -crossval)")
     runs.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (runs)"
-    )
+        "--runs", type=Path, default=default_runs(), metavar="DIR",
+        help="where runs are kept (runs; on Kaggle working/checkpoints)",
+    )  # fmt: skip
     runs.add_argument(
         "--resume",
         nargs="?",
@@ -111,5 +113,5 @@ def _planned(words: list[str]) -> Recipe:
 def _early() -> argparse.ArgumentParser:
     early = Words(prog="adafer crossval", add_help=False, allow_abbrev=False)
     early.add_argument("--resume", nargs="?", const="")
-    early.add_argument("--runs", type=Path, default=Path("runs"))
+    early.add_argument("--runs", type=Path, default=default_runs())
     return early

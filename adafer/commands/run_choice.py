@@ -12,8 +12,9 @@ def add_run(parser: argparse.ArgumentParser, help: str = "a run's folder") -> No
         "model", type=Path, nargs="?", metavar="RUN", help=f"{help} (the latest run)"
     )
     parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are (runs)"
-    )
+        "--runs", type=Path, metavar="DIR",
+        help="where runs are (where recipes keep theirs; on Kaggle working/checkpoints)",
+    )  # fmt: skip
 
 
 def chosen_run(given: argparse.Namespace) -> Path:
@@ -25,12 +26,13 @@ def chosen_run(given: argparse.Namespace) -> Path:
     if given.model is not None:
         named: Path = given.model
         return named
-    if not any(given.runs.glob("*/run.json")):
-        raise DataError(
-            f"no run in '{given.runs}'; name a run's folder, or where runs are with --runs"
-        )
+    from adafer.recipes import run_folders
     from adafer.run import latest_run
 
-    latest = latest_run(given.runs).path
+    folders = run_folders() if given.runs is None else (given.runs,)
+    if not any(path for runs in folders for path in runs.glob("*/run.json")):
+        looked = " or ".join(f"'{runs}'" for runs in folders)
+        raise DataError(f"no run in {looked}; name a run's folder, or where runs are with --runs")
+    latest = latest_run(*folders).path
     print(f"latest run: {latest}")
     return latest

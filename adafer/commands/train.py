@@ -6,7 +6,7 @@ from typing import Any
 
 from adafer.errors import WordsError
 from adafer.recipe import Recipe, flags
-from adafer.recipes import RECIPES, find_recipe
+from adafer.recipes import RECIPES, find_recipe, run_folders
 from adafer.settings.loss import LOSS_SETTINGS
 from adafer.synonyms import SYNONYMS
 from adafer.words import Words, add_flag, command_parser
@@ -35,7 +35,7 @@ def train_parser(recipe: Recipe) -> Words:
         "  adafer train --config runs/first/recipe.yaml   repeat a run",
     )
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help=f"one of: {', '.join(RECIPES)}")
-    _add_run_words(parser)
+    _add_run_words(parser, recipe.runs)
     add_settings(parser, recipe)
     return parser
 
@@ -109,14 +109,15 @@ def _recipe_among(words: list[str]) -> str:
     return words[0] if words and not words[0].startswith("-") else "act-graves"
 
 
-def _add_run_words(parser: Words) -> None:
+def _add_run_words(parser: Words, kept: str) -> None:
     """Add what is said of the run, not of the experiment."""
     runs = parser.add_argument_group("run: where it is kept and how it goes on")
     runs.add_argument("--config", type=Path, metavar="FILE", help="repeat a saved recipe.yaml")
     runs.add_argument("--name", help="name of the run's folder (the recipe's name)")
     runs.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (runs)"
-    )
+        "--runs", "--output-dir", type=Path, metavar="DIR",
+        help=f"where runs are kept ({kept}; on Kaggle working/checkpoints)",
+    )  # fmt: skip
     runs.add_argument(
         "--resume",
         nargs="?",
@@ -189,13 +190,14 @@ def chosen_recipe(words: list[str]) -> Recipe:
     early = Words(prog="adafer train", add_help=False, allow_abbrev=False)
     early.add_argument("--config", type=Path)
     early.add_argument("--resume", nargs="?", const="")
-    early.add_argument("--runs", type=Path, default=Path("runs"))
+    early.add_argument("--runs", "--output-dir", type=Path)
     early.add_argument("--loss")
     known, _ = early.parse_known_args([word for word in words if word not in ("-h", "--help")])
     if known.resume is not None:
         from adafer.run import latest_run, open_run
 
-        run = open_run(Path(known.resume)) if known.resume else latest_run(known.runs)
+        folders = run_folders() if known.runs is None else (known.runs,)
+        run = open_run(Path(known.resume)) if known.resume else latest_run(*folders)
         if known.loss:
             raise WordsError(f"{run.path} keeps its loss; leave --loss out, or start a new run")
         return run.recipe()

@@ -1,6 +1,6 @@
 """Data sets: a reader lists the faces of a split, and its layout on disk says which reader."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import wraps
@@ -9,6 +9,7 @@ from pathlib import Path
 from adafer.data import (
     affectnet,
     affectnet_release,
+    csv_pair,
     fer2013,
     fer_plus,
     fer_plus_csv,
@@ -26,7 +27,10 @@ from adafer.data.source import DataSource, Reader
 from adafer.data.sources import Part, name_sources
 from adafer.errors import DataError, WordsError
 from adafer.image import printable
+from adafer.kaggle import find_input, is_input
+from adafer.objections import source_checks
 from adafer.settings.data import DataSettings
+from adafer.tokens import provide_token
 
 __all__ = ["LAYOUTS", "READERS", "DataSource", "Layout", "Reader", "open_data", "recognise"]
 
@@ -100,16 +104,40 @@ def recognise(root: Path) -> str:
 
 def open_data(settings: DataSettings) -> DataSource:
     """Open the data set that the settings name; raises DataError or WordsError."""
+    for holds, sentence in source_checks(settings):
+        if not holds:
+            raise WordsError(sentence)
     if settings.layout not in ("auto", *READERS):
         near = get_close_matches(settings.layout, READERS, 1, 0.0)[0]
         raise WordsError(f"no layout {settings.layout!r}; did you mean {near}?")
-    layout, root = _found(settings)
+    notes: list[str] = []
+    if settings.train_csv:
+        root = Path(settings.train_csv).expanduser()
+        layout, read = _pair(settings, root)
+    else:
+        layout, root = _found(settings, notes.append)
+        read = READERS[layout]
     further = (lambda: _further(settings)) if settings.also or settings.synthetic else None
-    return DataSource(layout, _told(READERS[layout], layout), root, settings, further)
+    source = DataSource(layout, _told(read, layout, notes), root, settings, further)
+    classes = source.class_names
+    if settings.num_classes not in (0, len(classes)):
+        raise WordsError(
+            f"--num-classes {settings.num_classes}, but {settings.source} has {len(classes)} "
+            f"({some(classes, len(classes), 12)}); leave it out"
+        )
+    return source
 
 
-def _told(read: Reader, layout: str) -> Reader:
-    """A reader that adds landmarks, and notes which flags mean nothing to this layout.
+def _pair(settings: DataSettings, place: Path) -> tuple[str, Reader]:
+    try:
+        layout, read = csv_pair.reader_of(settings)
+    except OSError as error:
+        raise unreadable(error, place) from None
+    return layout, _refused(read)
+
+
+def _told(read: Reader, layout: str, notes: Sequence[str]) -> Reader:
+    """A reader that adds landmarks, and notes: where train is from, which flags mean nothing here.
 
     No error: a run keeps its flags when it is measured on another data set.
     """
@@ -122,30 +150,46 @@ def _told(read: Reader, layout: str) -> Reader:
             "--label-col": settings.label_col,
             "--map": settings.map,
         }
+        told = list(notes) if split == "train" else []
         unread = [flag for flag, value in given.items() if value]
-        if not unread or layout in hub.LAYOUTS:
-            return listing
-        note = f"{' and '.join(unread)}: not read by the layout {layout}"
-        return replace(listing, notes=(*listing.notes, note))
+        if unread and layout not in hub.LAYOUTS:
+            told.append(f"{' and '.join(unread)}: not read by the layout {layout}")
+        return replace(listing, notes=(*listing.notes, *told)) if told else listing
 
     return reader
 
 
-def _found(settings: DataSettings) -> tuple[str, Path]:
-    """Layout and folder of the source that the settings name."""
+def _found(settings: DataSettings, say: Callable[[str], None]) -> tuple[str, Path]:
+    """Layout and folder of the source that the settings name; `say` hears where that was."""
     if settings.data == "toy" or settings.layout == "toy":
         return "toy", Path()
     if settings.data.startswith("hf:"):
         if settings.layout not in ("auto", "hf"):
             raise WordsError(f"{settings.layout} is a layout on disk; leave out --layout with hf:")
+        provide_token("HF_TOKEN", say)
         return "hf", Path()
     if settings.layout == "hf":
         raise WordsError("the layout hf is for --data hf:OWNER/NAME; leave it out for a path")
     root = Path(settings.data).expanduser()
+    if is_input(settings.data):
+        root = find_input(settings.data, lambda place: _holds(place, settings.layout))
+        say(f"{settings.data} is {printable(str(root))}")
     try:
         return _located(root, settings.layout)
     except OSError as error:
         raise unreadable(error, root) from None
+
+
+def _holds(place: Path, layout: str) -> bool:
+    """Whether a folder itself has this layout, or with `auto` any."""
+    wanted = LAYOUTS.values() if layout == "auto" else [LAYOUTS[layout]]
+    for candidate in wanted:
+        try:
+            if candidate.found(place):
+                return True
+        except DataError:  # a table of something else may lie beside the faces
+            continue
+    return False
 
 
 def _further(settings: DataSettings) -> list[Part]:
@@ -153,13 +197,16 @@ def _further(settings: DataSettings) -> list[Part]:
     given = (*settings.also, *settings.synthetic)
     parts = []
     for place, (source, name) in enumerate(
-        zip(given, name_sources([settings.data, *given])[1:], strict=True)
+        zip(given, name_sources([settings.train_csv or settings.data, *given])[1:], strict=True)
     ):
         own = replace(
-            settings, data=source, layout="auto", group_column="", image_col="", label_col=""
-        )
-        layout, root = _found(own)
+            settings, data=source, layout="auto", group_column="", image_col="", label_col="",
+            train_csv="", val_csv="",
+        )  # fmt: skip
+        notes: list[str] = []
+        layout, root = _found(own, notes.append)
         listing = READERS[layout](root, "train", own)
+        listing = replace(listing, notes=(*listing.notes, *notes))
         made = place >= len(settings.also)
         parts.append(Part(name=name, source=source, synthetic=made, listing=listing))
     return parts

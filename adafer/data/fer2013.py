@@ -3,9 +3,10 @@
 Legend: N faces, S side of a face in pixels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isqrt
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,9 +59,15 @@ def read(root: Path, split: str, settings: DataSettings) -> Listing:
     splits = splits_in(root, PIXELS, LABEL)
     if split not in splits.tables:
         raise SplitMissing(f"no {split} faces in {root}; add {split}.csv or a Usage column")
-    order, note = _order(splits, settings)
+    return listed(splits, split, *_order(splits, settings), settings.group_column)
+
+
+def listed(
+    splits: Splits, split: str, order: tuple[str, ...], note: str, grouped_by: str
+) -> Listing:
+    """List the faces of a split whose label numbers stand for the emotions of `order`."""
     faults = Faults(splits.tables[split].path)
-    ids, numbers, faces, groups = _faces(splits, split, len(order), faults, settings.group_column)
+    ids, numbers, faces, groups = _faces(splits, split, len(order), faults, grouped_by)
     faults.check()
     names = in_project_order(frozenset(order))
     positions = np.array([names.index(emotion) for emotion in order], np.int64)
@@ -82,6 +89,18 @@ def _order(splits: Splits, settings: DataSettings) -> tuple[tuple[str, ...], str
         return ORDERS[settings.label_order], ""
     if splits.column is not None:
         return FER2013_ORDER, ""
+    best, certain = likely_order(splits)
+    if certain:
+        return ORDERS[best], ""
+    other = next(name for name in _SHARES if name != best)
+    return ORDERS[best], (
+        f"labels 0-6 without Usage are read in {best}'s order ({in_words(ORDERS[best][:7])}), "
+        f"whose class shares they fit better; if that is wrong, give --label-order {other}"
+    )
+
+
+def likely_order(splits: Splits) -> tuple[Literal["ferplus", "fer2013"], bool]:
+    """Whose order the label numbers seem to have, and whether a label 7 makes that certain."""
     counts = np.zeros(len(FER2013_ORDER), np.int64)
     for split, table in splits.tables.items():
         label = table.find(LABEL)
@@ -90,18 +109,16 @@ def _order(splits: Splits, settings: DataSettings) -> tuple[tuple[str, ...], str
         for _, fields in splits.rows(split, Faults(table.path)):
             number = _number(fields[label])
             if number == FERPLUS_ORDER.index("contempt"):
-                return FERPLUS_ORDER, ""
+                return "ferplus", True
             if number is not None and number < len(counts):
                 counts[number] += 1
     fits = {name: float(counts @ np.log(shares)) for name, shares in _SHARES.items()}
-    best = max(fits, key=fits.__getitem__)
-    other = next(name for name in _SHARES if name != best)
-    order = ORDERS[best]
-    read_as = ", ".join(f"{n} {emotion}" for n, emotion in enumerate(order[: len(counts)]))
-    return order, (
-        f"labels 0-6 without Usage are read in {best}'s order ({read_as}), whose class shares they "
-        f"fit better; if that is wrong, give --label-order {other}"
-    )
+    return ("fer2013" if fits["fer2013"] >= fits["ferplus"] else "ferplus"), False
+
+
+def in_words(order: Sequence[str]) -> str:
+    """What each number stands for: `0 neutral, 1 happiness, ...`."""
+    return ", ".join(f"{number} {emotion}" for number, emotion in enumerate(order))
 
 
 def _faces(

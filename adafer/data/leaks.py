@@ -11,6 +11,7 @@ import numpy as np
 
 from adafer.data.dataset import FaceDataset
 from adafer.errors import DataError
+from adafer.image import printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class Leaks:
     counts: Mapping[str, int]  # split to faces
     train_indices: tuple[int, ...]
     mirrored: Mapping[str, int] = field(default_factory=dict)  # split to faces; counted, no more
+    first: tuple[str, str] = ("", "")  # ids of a face of train and of the one that it copies
 
     def sentence(self) -> str:
         """Say what was found pixel for pixel."""
@@ -50,6 +52,7 @@ def find_leaks(train: FaceDataset, others: Sequence[FaceDataset]) -> Leaks:
     counts: dict[str, int] = {}
     mirrored: dict[str, int] = {}
     shared: set[int] = set()
+    first = ("", "")
     for other in others:
         split = other.listing.split
         own = [p.tobytes() for p in other.pixels]
@@ -59,7 +62,10 @@ def find_leaks(train: FaceDataset, others: Sequence[FaceDataset]) -> Leaks:
             back in places and key not in places for key, back in zip(own, turned, strict=True)
         )
         shared.update(index for key in own for index in places.get(key, ()))
-    return Leaks(counts=counts, train_indices=tuple(sorted(shared)), mirrored=mirrored)
+        if shared and first == ("", ""):
+            place = next(number for number, key in enumerate(own) if key in places)
+            first = (train.listing.ids[places[own[place]][0]], other.listing.ids[place])
+    return Leaks(counts=counts, train_indices=tuple(sorted(shared)), mirrored=mirrored, first=first)
 
 
 def settle_leaks(train: FaceDataset, leaks: Leaks, policy: str) -> FaceDataset:
@@ -72,11 +78,16 @@ def settle_leaks(train: FaceDataset, leaks: Leaks, policy: str) -> FaceDataset:
         return train
     if policy == "stop":
         raise DataError(
-            f"{leaks.sentence()}; leave them out of train with --leaks drop, or keep them with "
-            "--leaks allow"
+            f"{leaks.sentence()} ({_pair(leaks.first)}); leave them out of train with --leaks "
+            "drop, or keep them with --leaks allow"
         )
     kept = np.setdiff1d(np.arange(len(train)), leaks.train_indices)
     return train.only(kept, "also in an evaluation split")
+
+
+def _pair(ids: tuple[str, str]) -> str:
+    """Name a face of train and its copy, both of which may be called alike."""
+    return f"first {printable(ids[0])} of train, which is {printable(ids[1])}"
 
 
 def _faces(counts: Mapping[str, int]) -> str:

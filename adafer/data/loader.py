@@ -28,6 +28,7 @@ from adafer.data.augment import Augmentation, Level
 from adafer.data.dataset import FaceDataset
 from adafer.errors import MachineError
 from adafer.image import Preprocessing
+from adafer.kaggle import MOST_WORKERS, workplace
 from adafer.settings.data import DataSettings
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -185,13 +186,16 @@ def workers_for(wish: int) -> int:
     """Number of worker processes: the wish, or for -1 what this machine can use.
 
     None on one or two cores, where they would take time from the training itself, and none where
-    processes cannot be forked, where each would import everything anew in every epoch.
+    processes cannot be forked, where each would import everything anew in every epoch. On Kaggle
+    four, or as many as there are cores: they are few, and the training is the GPU's.
     """
     if wish >= 0:
         return wish
     if sys.platform != "linux":
         return 0
     cores = len(os.sched_getaffinity(0))
+    if workplace().kind == "kaggle":
+        return min(cores, MOST_WORKERS)
     return 0 if cores <= 2 else min(cores - 2, _MOST_WORKERS)
 
 

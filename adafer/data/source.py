@@ -76,7 +76,7 @@ class DataSource:
         if self._further is None:
             return self._own
         own = Part(
-            name=self._names()[0], source=self._settings.data, synthetic=False, listing=self._own
+            name=self._names()[0], source=self._settings.source, synthetic=False, listing=self._own
         )
         joined = self._checked(join_parts([own, *self._further()], self._settings), "train")
         for other in (self.validation, self._test):
@@ -104,7 +104,7 @@ class DataSource:
         `train` is what is left of the training faces after leaks and unreadable files.
         """
         settings = self._settings
-        given = (settings.data, *settings.also, *settings.synthetic)
+        given = (settings.source, *settings.also, *settings.synthetic)
         made = (False,) * (1 + len(settings.also)) + (True,) * len(settings.synthetic)
         return composition(
             train, list(zip(self._names(), given, made, strict=True)), settings.synthetic_fraction
@@ -135,7 +135,8 @@ class DataSource:
 
     def _names(self) -> list[str]:
         settings = self._settings
-        return name_sources([settings.data, *settings.also, *settings.synthetic])
+        first = settings.train_csv or settings.data
+        return name_sources([first, *settings.also, *settings.synthetic])
 
     def _checked(self, listing: Listing, split: str) -> Listing:
         """Return a listing that can be worked with, its groups named by the column asked for."""

@@ -70,13 +70,18 @@ def read(root: Path, split: str, settings: DataSettings) -> Listing:
     splits = splits_in(root, PATH, LABEL)
     if split not in splits.tables:
         raise SplitMissing(f"no {split} faces in {root}; add {split}.csv or a split column")
-    beside = root if root.is_dir() else root.parent
+    return listed(splits, split, settings)
+
+
+def listed(splits: Splits, split: str, settings: DataSettings) -> Listing:
+    """List the pictures of a split; train says what the classes are, where it is there."""
     first = "train" if "train" in splits.tables else split
     table = splits.tables[first]
     label = table.column(LABEL, "label")
     words = [fields[label] for _, fields in splits.rows(first, Faults(table.path))]
-    classes = classes_of(filter(str.strip, words), read_label_map([beside]), settings.label_order)
-    folders = [beside, *map(Path, settings.roots)]
+    label_map = read_label_map([table.path.parent])
+    classes = classes_of(filter(str.strip, words), label_map, settings.label_order)
+    folders = [splits.tables[split].path.parent, *map(Path, settings.roots)]
     return _listing(splits, split, classes, Roots(folders, folders), settings.group_column)
 
 

@@ -11,7 +11,7 @@ import netrc
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +26,12 @@ class Writer(Protocol):
 
     def write(self, step: int, figures: Mapping[str, float | None]) -> None:
         """Write the figures of a step (of an epoch, mostly)."""
+        ...
+
+    def write_matrix(
+        self, step: int, labels: Sequence[int], answers: Sequence[int], names: Sequence[str]
+    ) -> None:
+        """Write which label got which answer, where the tracker can show that."""
         ...
 
     def close(self) -> None:
@@ -92,8 +98,10 @@ class _Guarded:
         close: Callable[[], object],
         errors: tuple[type[Exception], ...],
         say: Say,
+        write_matrix: Callable[[int, list[int], list[int], list[str]], object] | None = None,
     ) -> None:
         self._name, self._write, self._close = name, write, close
+        self._write_matrix = write_matrix
         self._errors, self._say = errors, say
         self._broken = False
 
@@ -105,6 +113,14 @@ class _Guarded:
             if value is not None and math.isfinite(value)
         }
         self._try(lambda: self._write(step, numbers))
+
+    def write_matrix(
+        self, step: int, labels: Sequence[int], answers: Sequence[int], names: Sequence[str]
+    ) -> None:
+        """Write which label got which answer; nothing where the tracker has no such picture."""
+        matrix = self._write_matrix
+        if matrix is not None:
+            self._try(lambda: matrix(step, list(labels), list(answers), list(names)))
 
     def close(self) -> None:
         """Send what is left."""
@@ -166,9 +182,15 @@ def _wandb(facts: RunFacts, say: Say) -> Writer | None:
     sync = f"; send it later with: wandb sync {Path(run.dir).parent}" if mode == "offline" else ""
     say(f"wandb: {mode} ({reason}){sync}")
     errors = (wandb.errors.Error, OSError, ValueError)
-    return _Guarded(
-        "wandb", lambda step, figures: run.log(figures, step=step), run.finish, errors, say
-    )
+
+    def write_matrix(step: int, labels: list[int], answers: list[int], names: list[str]) -> None:
+        picture = wandb.plot.confusion_matrix(y_true=labels, preds=answers, class_names=names)
+        run.log({"Val/Confusion": picture}, step=step)
+
+    def write(step: int, figures: dict[str, float]) -> None:
+        run.log(figures, step=step)
+
+    return _Guarded("wandb", write, run.finish, errors, say, write_matrix)
 
 
 def wandb_mode(wanted: str | None, base_url: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import onnx
@@ -36,6 +36,9 @@ from adafer.metrics import score
 from adafer.predictions import Predictions
 from adafer.progress import Silence, Watcher
 from adafer.recipe import Recipe
+
+Feeds = dict[str, NDArray[np.float32]]
+"""Inputs of a graph by name, N rows each."""
 
 _SEED = 0  # of the choice of calibration faces
 
@@ -149,22 +152,23 @@ def export_int8(
     original = float_path.read_bytes()
     program = prepared(original)
     kind: Kind = settings.kind if settings.kind != "auto" else fitting_kind(layers_of(program))
-    faces, ranges = np.empty((0, 3, 1, 1), np.float32), ""
+    feeds: Feeds = {"images": np.empty((0, 3, 1, 1), np.float32)}
     if kind == "static":
-        faces = _calibration_faces(bundle, recipe, validation, settings.calibration_faces)
-        ranges = f"ranges of {len(faces)} training faces, "
+        feeds = _calibration_faces(bundle, recipe, validation, settings.calibration_faces)
+    sample = len(feeds["images"])
+    ranges = f"ranges of {sample} training faces, " if sample else ""
     watcher.said(f"int8 {kind}: {ranges}measured on {len(validation)} validation faces")
     answers = measure_onnx(original, validation)
     before = _measured(answers, len(original))
     known, tries = (answers, before, validation), list[str]()
-    trial = _first_good(program, faces, kind, settings, known, tries, watcher)
+    trial = _first_good(program, feeds, kind, settings, known, tries, watcher)
     made = _described(trial, kind, before, len(validation))
     report = Int8Report(
         path=float_path.with_suffix(".int8.onnx"),
         sha256=hashlib.sha256(made).hexdigest(),
         kind=kind,
         settings=settings,
-        calibrated_on=len(faces),
+        calibrated_on=sample,
         float_layers=tuple(layer.weight for layer in trial.float_layers),
         layers=len(layers_of(program)),
         faces=len(validation),
@@ -198,7 +202,7 @@ def comparison_table(report: Int8Report) -> Table:
 
 def _first_good(
     program: onnx.ModelProto,
-    faces: NDArray[np.float32],
+    feeds: Feeds,
     kind: Kind,
     settings: Int8Settings,
     known: tuple[Predictions, Measured, FaceDataset],
@@ -212,7 +216,7 @@ def _first_good(
         try:
             small = quantised(
                 program,
-                faces,
+                feeds,
                 kind=kind,
                 calibration=settings.calibration,
                 per_channel=settings.per_channel,
@@ -265,19 +269,25 @@ def _ways(layers: tuple[Layer, ...], kind: Kind) -> list[tuple[str, tuple[Layer,
 
 
 def _recipe(bundle: Bundle, data: str | None) -> Recipe:
-    recipe = Recipe.from_dict(bundle.recipe)
-    return recipe if data is None else recipe.changed(data=data, layout="auto", folds=0, fold=0)
+    return Recipe.from_dict(bundle.recipe).measured_on(data)
 
 
 def _calibration_faces(
     bundle: Bundle, recipe: Recipe, validation: FaceDataset, count: int
-) -> NDArray[np.float32]:
-    """Normalised faces (N, 3, S, S) of the training split that validation does not hold."""
+) -> Feeds:
+    """Normalised faces (N, 3, S, S) of the training split that validation does not hold.
+
+    With their landmarks (N, P, 2), where the model reads some.
+    """
     listing = listing_of(recipe, "train", bundle)
     chosen = np.random.default_rng(_SEED).permutation(len(listing))[:count]
     sample = FaceDataset(listing.take(np.sort(chosen)), bundle.preprocessing, recipe.data.max_bad)
     sample = settle_leaks(sample, find_leaks(sample, [validation]), "drop")
-    return bundle.preprocessing.normalised(sample.faces(np.arange(len(sample))))
+    rows = np.arange(len(sample))
+    feeds = {"images": bundle.preprocessing.normalised(sample.faces(rows))}
+    if getattr(bundle.model, "wants_landmarks", False):
+        feeds["landmarks"] = sample.points(rows, int(cast(int, bundle.model.points)))
+    return feeds
 
 
 def _measured(predictions: Predictions, size: int) -> Measured:

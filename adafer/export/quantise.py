@@ -7,7 +7,7 @@ import contextlib
 import io
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -85,7 +85,7 @@ def prepared(data: bytes) -> onnx.ModelProto:
 
 def quantised(
     program: onnx.ModelProto,
-    faces: NDArray[np.float32],
+    faces: NDArray[np.float32] | Mapping[str, NDArray[np.float32]],
     *,
     kind: Kind,
     calibration: Calibration = "entropy",
@@ -93,6 +93,8 @@ def quantised(
     float_layers: tuple[Layer, ...] = (),
 ) -> onnx.ModelProto:
     """Return a `prepared` graph with 8-bit layers; `faces` (N, 3, S, S) give static ranges.
+
+    A graph with several inputs takes a mapping of its inputs' names to N rows each.
 
     Static: QDQ, signed 8 bits for activations, ranges by entropy (KL divergence), by the
     99.999th percentile or by the extremes. Dynamic: weights alone, for matrix products; ranges of
@@ -116,7 +118,7 @@ def quantised(
             quantization.quantize_static(
                 str(path),
                 str(output),
-                _Reader(faces),
+                _Reader({"images": faces} if isinstance(faces, np.ndarray) else faces),
                 op_types_to_quantize=[*LAYERS, *_PASSING],
                 activation_type=quantization.QuantType.QInt8,
                 calibrate_method=_METHODS[calibration],
@@ -133,9 +135,10 @@ def quantised(
 class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
     """Faces in batches, as ONNX Runtime asks for them."""
 
-    def __init__(self, faces: NDArray[np.float32]) -> None:
-        count = max(1, -(-len(faces) // _BATCH))
-        self.batches = np.array_split(faces, count)
+    def __init__(self, feeds: Mapping[str, NDArray[np.float32]]) -> None:
+        count = max(1, -(-len(next(iter(feeds.values()))) // _BATCH))
+        parts = {name: np.array_split(values, count) for name, values in feeds.items()}
+        self.batches = [{name: parts[name][n] for name in parts} for n in range(count)]
         self.set_range(0, count)
 
     def __len__(self) -> int:
@@ -147,8 +150,7 @@ class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         """Return the next batch, or None after the last."""
-        batch = next(self.coming, None)
-        return None if batch is None else {"images": batch}
+        return next(self.coming, None)
 
 
 def _tidied(program: onnx.ModelProto) -> onnx.ModelProto:

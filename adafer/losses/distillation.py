@@ -1,6 +1,7 @@
 """Learning a larger model's answers. Legend: B images, C classes."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -19,6 +20,8 @@ class DistillationLoss(DistillationSettings, Targets):
     logits come with the batch. Class weights multiply the cross-entropy alone: the teacher has
     learned under its own.
     """
+
+    TERMS: ClassVar[tuple[str, ...]] = ("classification", "distillation")
 
     def __call__(self, output: Output, batch: Batch, progress: float) -> Terms:
         """Return the terms `classification` and `distillation`.

@@ -4,6 +4,7 @@ Legend: B images, C classes, K anchors a class, R their width.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -52,6 +53,8 @@ class GrefelLoss(GrefelLossSettings, CrossEntropy):
 
     Without anchors only the first is left.
     """
+
+    TERMS: ClassVar[tuple[str, ...]] = ("classification", "anchor", "center")
 
     def __call__(self, output: Output, batch: Batch, progress: float) -> Terms:
         """Return the terms `classification`, `anchor` and `center`."""

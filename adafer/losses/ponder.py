@@ -1,6 +1,7 @@
 """What thinking costs. Legend: B images, C classes, T steps."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ class DifferentiablePonderLoss(PonderLossSettings, Targets):
     Deep supervision is the mean, not the sum, over the steps that were run, because all of them
     meet the same shared weights.
     """
+
+    TERMS: ClassVar[tuple[str, ...]] = ("classification", "ponder", "steps")
 
     def __call__(self, output: StepOutput, batch: Batch, progress: float) -> Terms:
         """Return the terms `classification`, `ponder` and, if weighted, `steps`."""
@@ -60,6 +63,8 @@ class PonderNetLoss(PonderNetLossSettings, Targets):
     Banino et al. 2021, arXiv:2107.05407, eq. 4. Differs: the prior is normalised over the T steps.
     P is read from the scores of all steps, as `weights` end at the exit.
     """
+
+    TERMS: ClassVar[tuple[str, ...]] = ("classification", "prior")
 
     def __call__(self, output: StepOutput, batch: Batch, progress: float) -> Terms:
         """Return the terms `classification` and `prior`."""

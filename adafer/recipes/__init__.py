@@ -1,8 +1,10 @@
 """The recipes by name: a whole experiment each, none of which imports torch."""
 
 from difflib import get_close_matches
+from pathlib import Path
 
 from adafer.errors import WordsError
+from adafer.kaggle import default_runs
 from adafer.recipe import Recipe
 from adafer.recipes.act_graves import ACT_GRAVES
 from adafer.recipes.act_naive import ACT_NAIVE
@@ -44,3 +46,8 @@ def find_recipe(name: str) -> Recipe:
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(RECIPES)}"
         raise WordsError(f"no recipe {name!r}; {hint}")
     return RECIPES[name]
+
+
+def run_folders() -> tuple[Path, ...]:
+    """Folders in which runs are where no other is named: those of all recipes, or Kaggle's."""
+    return tuple(dict.fromkeys(default_runs(recipe.runs) for recipe in RECIPES.values()))

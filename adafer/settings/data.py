@@ -10,12 +10,21 @@ class DataSettings:
 
     data: str = "toy"
     """SOURCE: a path whose layout is recognised, `hf:OWNER/NAME[:CONFIG][@REVISION]` of the Hugging
-    Face hub, or `toy` for the built-in drawn faces."""
+    Face hub, `kaggle[:NAME]` for what is attached on Kaggle (NAME: a part of its path), or `toy`
+    for the built-in drawn faces."""
     layout: str = "auto"
     """Layout of the path, where it is recognised wrongly."""
+    train_csv: str = ""
+    """CSV of the training faces, instead of --data: columns `pixels` and `emotion`, whose numbers
+    0-7 are in FER+'s order unless --label-order says otherwise; or a path and a label column."""
+    val_csv: str = ""
+    """CSV of the validation faces, of the same kind as --train-csv; without it validation is carved
+    from train."""
     label_order: Literal["auto", "ferplus", "fer2013", "affectnet"] = "auto"
     """Whose order the numbers of a CSV or of class folders have: FER+'s (0-7), FER2013's (0-6) or
     AffectNet's (0-7)."""
+    num_classes: int = 0
+    """Classes that the data must have, else nothing is trained; 0 takes as many as it has."""
     affectnet_classes: Literal[7, 8] = 8
     """Emotions of AffectNet; 7 leaves contempt out."""
     rafdb_pictures: Literal["aligned", "original"] = "aligned"
@@ -101,3 +110,8 @@ class DataSettings:
     """Share of toy faces blended from two emotions, whose votes say so."""
     toy_seed: int = 0
     """Seed of the drawing."""
+
+    @property
+    def source(self) -> str:
+        """What was named: SOURCE, or the CSV files that stand instead of it."""
+        return " and ".join(filter(None, (self.train_csv, self.val_csv))) or self.data

@@ -14,6 +14,7 @@ from adafer.data.folds import Fold
 from adafer.engine.lock import LOCK_NAME, run_lock
 from adafer.errors import AdaferError, DataError, MachineError, WordsError
 from adafer.experiment import Interrupted, train
+from adafer.kaggle import default_runs
 from adafer.plain_values import finite
 from adafer.predictions_file import as_text, csv_bytes, write_bytes
 from adafer.progress import Silence, Watcher, usual_watcher
@@ -34,7 +35,19 @@ from adafer.studies.crossval_scores import scored, together
 
 FOLDS = 5
 FOLDS_TABLE = "folds.csv"
-MAY_CHANGE = ("data", "layout", "roots", "also", "synthetic", "workers", "device", "teacher")
+MAY_CHANGE = (
+    "data",
+    "train_csv",
+    "val_csv",
+    "num_classes",
+    "layout",
+    "roots",
+    "also",
+    "synthetic",
+    "workers",
+    "device",
+    "teacher",
+)
 """Settings that a resumed cross-validation may change: none of them changes what is learned."""
 
 
@@ -42,7 +55,7 @@ def crossval(
     recipe: str | Recipe = "act-graves",
     folds: int | None = None,
     *,
-    runs: str | Path = "runs",
+    runs: str | Path | None = None,
     name: str | None = None,
     resume: str | Path | None = None,
     hours: float | None = None,
@@ -64,16 +77,17 @@ def crossval(
         AdaferError: as `train` says, with the fold named.
     """
     watcher = watcher or usual_watcher()
+    kept = Path(runs) if runs is not None else default_runs()
     end = None if hours is None else time.monotonic() + hours * 3600
     if folds is not None:
         changes["folds"] = folds
     if resume is not None:
-        place = open_crossval(Path(resume)) if str(resume) else latest_crossval(Path(runs))
+        place = open_crossval(Path(resume)) if str(resume) else latest_crossval(kept)
         dealt = _planned_again(place, changes)
     else:
         chosen = find_recipe(recipe) if isinstance(recipe, str) else recipe
         chosen = chosen.changed(**{"folds": chosen.data.folds or FOLDS, **changes})
-        place, dealt = _planned(chosen, Path(runs), name, command)
+        place, dealt = _planned(chosen, kept, name, command)
         changes = {}
     try:
         with run_lock(place.path):
@@ -152,7 +166,7 @@ def _planned_again(place: Crossval, changes: Mapping[str, Any]) -> Fold:
     dealt, facts = _data_facts(new)
     if facts["first_fold_sha256"] != plan.get("first_fold_sha256"):
         raise DataError(
-            f"the faces of {new.data.data} are not those that {place.path} was planned with; put "
+            f"the faces of {new.data.source} are not those that {place.path} was planned with; put "
             "them back, or start a new cross-validation"
         )
     return dealt

@@ -22,6 +22,7 @@ from adafer.errors import AdaferError
 from adafer.experiment import LEARNS_NOTHING, prepare_training, training_batches
 from adafer.progress import Silence
 from adafer.recipe import Recipe
+from adafer.studies.doctor_batch import largest_batch
 from adafer.studies.doctor_machine import Check, Verdict, machine_checks
 from adafer.training import Training
 
@@ -41,15 +42,18 @@ FLAT, STEEP = 1e-7, 1e3
 """Gradient norms of a stage that is hardly reached, and of one that may blow up."""
 
 
-def doctor(recipe: Recipe | None, runs: Path) -> list[Check]:
-    """Check the machine, and, with a recipe, its data and its training. Nothing is written."""
+def doctor(recipe: Recipe | None, runs: Path, memory: float | None = None) -> list[Check]:
+    """Check the machine, and, with a recipe, its data and its training. Nothing is written.
+
+    `memory` is that of the card that the largest batch is stated for, in gigabytes.
+    """
     checks = machine_checks(runs)
     if recipe is None or any(check.verdict == "fail" for check in checks):
         return checks
-    return [*checks, *training_checks(recipe)]
+    return [*checks, *training_checks(recipe, memory)]
 
 
-def training_checks(recipe: Recipe) -> list[Check]:
+def training_checks(recipe: Recipe, memory: float | None = None) -> list[Check]:
     """Check a recipe on its data, from the files to the first optimiser steps."""
     try:
         training = prepare_training(recipe, Silence())
@@ -58,11 +62,11 @@ def training_checks(recipe: Recipe) -> list[Check]:
         return [_check("data and model", "fail", what or str(error), todo if what else "")]
     found = [_counts(training)]
     try:
-        patient = _Patient(training)
+        patient = _Patient(training, memory)
     except AdaferError as error:
         return [*found, _check("one batch", "fail", str(error))]
     examinations: tuple[Callable[[_Patient], Check], ...] = (
-        _batch, _answer, _gradients, _by_heart, _time,
+        _batch, _answer, _gradients, _by_heart, _largest, _time,
     )  # fmt: skip
     for examine in examinations:
         try:
@@ -75,8 +79,8 @@ def training_checks(recipe: Recipe) -> list[Check]:
 class _Patient:
     """A training and its first batch, varied as in training."""
 
-    def __init__(self, training: Training) -> None:
-        self.training = training
+    def __init__(self, training: Training, memory: float | None) -> None:
+        self.training, self.memory = training, memory
         self.batch = to_device(next(iter(training_batches(training)(0))), training.state.device)
         self.seconds: float | None = None  # of one optimiser step
 
@@ -242,6 +246,11 @@ def _loss(training: Training, model: nn.Module, batch: Batch) -> Tensor:
         batch = training.prepare(batch)
     terms = loss(answer(model, batch), batch, 1.0)
     return torch.stack([term.float() for term in terms.values()]).sum()
+
+
+def _largest(patient: _Patient) -> Check:
+    """State the largest batch for a card; faces as they are, votes and all."""
+    return largest_batch(patient.training, patient.batch, patient.memory)
 
 
 def _time(patient: _Patient) -> Check:

@@ -11,6 +11,8 @@ from typing import Literal
 
 import torch
 
+from adafer.tokens import TOKENS, find_token
+
 Verdict = Literal["pass", "warn", "fail"]
 
 LEAST_DISK = 2.0
@@ -26,8 +28,6 @@ EXTRAS = {
     "tensorboard": ("tensorboard",),
 }
 """Extra to the packages that it brings."""
-SECRETS = ("WANDB_API_KEY", "HF_TOKEN")
-"""Variables of which only this is told: whether they are set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,5 +167,9 @@ def _extras() -> Check:
 
 
 def _trackers() -> Check:
-    said = ", ".join(f"{name} {'set' if os.environ.get(name) else 'not set'}" for name in SECRETS)
-    return _check("secrets", "pass", said)
+    found = {name: find_token(name) for name in TOKENS}
+    told = [
+        f"{name} {token.told or 'not set'}" if token.value is None else f"{name} set, {token.told}"
+        for name, token in found.items()
+    ]
+    return _check("secrets", "pass", "; ".join(told))

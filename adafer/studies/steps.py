@@ -123,11 +123,11 @@ def study_steps(
     clear = clear_faces(dataset.listing)
     narrow = wide.take(clear)
     watcher.said(
-        f"{len(narrow):,} faces of {recipe.data.data}, split {split}"
+        f"{len(narrow):,} faces of {recipe.data.source}, split {split}"
         + (f"; {len(wide):,} with votes for the comparison with people" * (len(wide) > len(clear)))
     )
     if split == "test":
-        run.append("test_uses", {"time": now(), "data": recipe.data.data, "n": len(narrow)})
+        run.append("test_uses", {"time": now(), "data": recipe.data.source, "n": len(narrow)})
     timed = timings(place.model(), dataset, place.device) if clock else ()
     study = replace(
         analyse(narrow, wide, dataset.listing, clear, timed, chosen_on, suspects=label_errors),
@@ -238,9 +238,7 @@ def _opened(path: Path, data: str | None, which: Which, device: str, copies: Pat
     return _Place(
         run=run,
         bundle=bundle,
-        recipe=run.recipe()
-        if data is None
-        else run.recipe().changed(data=data, layout="auto", folds=0, fold=0),
+        recipe=run.recipe().measured_on(data),
         device=hardware.choose_device(device),
         copies=copies,
     )

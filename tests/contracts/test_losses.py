@@ -70,6 +70,7 @@ def test_terms_are_finite_scalars_whose_sum_moves_every_parameter_in_use(
     model = trained.module(settings=replace(trained.SMALL["recursive"], halting=halting)).train()
     terms = small(name)(model(given.images), given, 1.0)
     assert "classification" in terms
+    assert set(terms) <= {*getattr(LOSSES[name][1], "TERMS", ("classification",))}
     for term in terms.values():
         assert term.shape == ()
         assert bool(term.isfinite())

@@ -104,6 +104,7 @@ class FakeWandb(types.ModuleType):
         super().__init__("wandb")
         self.down, self.calls, self.logged = down, [], []
         self.errors = types.SimpleNamespace(Error=self.Error)
+        self.plot = types.SimpleNamespace(confusion_matrix=lambda **given: given)
         self.fail_log = False
 
     def Settings(self, **values: Any) -> types.SimpleNamespace:
@@ -143,6 +144,18 @@ def test_without_a_key_wandb_is_offline_and_says_so_once(
     assert not settings.save_code
     writer.write(2, {"Train/Loss": 0.5, "Val/Loss": float("nan"), "Steps": None})
     assert wandb.logged == [(2, {"Train/Loss": 0.5})]
+
+
+def test_wandb_gets_confusion_matrices_and_others_none(
+    facts: RunFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = FakeWandb()
+    writer, _ = opened(facts, monkeypatch, wandb)
+    writer.write_matrix(3, [0, 1, 1], [0, 1, 0], ("neutral", "fear"))
+    drawn = {"y_true": [0, 1, 1], "preds": [0, 1, 0], "class_names": ["neutral", "fear"]}
+    assert wandb.logged == [(3, {"Val/Confusion": drawn})]
+    plain = trackers._Guarded("plain", lambda *_: None, lambda: None, (), print)
+    plain.write_matrix(3, [0], [0], ("neutral",))
 
 
 def test_the_order_in_which_a_key_is_looked_for(

@@ -43,7 +43,10 @@ def test_training_says_and_keeps_where_its_landmarks_are_from(run: Path) -> None
 def test_the_journal_has_the_terms(run: Path) -> None:
     rows = list(csv.DictReader((run / "results.csv").read_text().splitlines()))
     assert len(rows) == 2
-    assert all(float(row["train_loss"]) > 0 for row in rows)
+    terms = ("loss_classification", "loss_anchor", "loss_center")
+    for row in rows:
+        summed = sum(float(row[name]) for name in terms)
+        assert float(row["train_loss"]) == pytest.approx(summed, rel=1e-5)
 
 
 def test_the_tables_are_those_of_the_model(run: Path, tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ def found(recipe: Recipe) -> dict[str, Check]:
 def test_a_sound_recipe_passes_every_check() -> None:
     checks = found(tiny())
     assert list(checks) == [
-        "classes", "one batch", "first answer", "gradients", "32 faces by heart", "time",
+        "classes", "one batch", "first answer", "gradients", "32 faces by heart",
+        "largest batch", "time",
     ]  # fmt: skip
     assert {check.verdict for check in checks.values()} == {"pass"}
     assert "(16, 3, 48, 48) float32" in checks["one batch"].said
@@ -147,7 +148,7 @@ def test_the_shell_tells_it_by_its_exit_code_and_as_json(
     from adafer.studies import doctor
 
     given = [Check(name="x", verdict="pass", said="fine")]
-    monkeypatch.setattr(doctor, "doctor", lambda recipe, runs: given)
+    monkeypatch.setattr(doctor, "doctor", lambda recipe, runs, memory: given)
     assert cli.run(["doctor", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["said"] == "fine"
     given.append(Check(name="y", verdict="fail", said="broken", todo="mend it"))
