@@ -191,9 +191,17 @@ class _Face:
 
 
 def load(
-    path: str | Path, *, device: str = "cpu", face_detector: str | Path | None = None
+    path: str | Path,
+    *,
+    device: str = "cpu",
+    face_detector: str | Path | None = None,
+    revision: str | None = None,
+    sha256: str | None = None,
 ) -> Predictor:
-    """Load a model from a run folder, weights, or an ONNX file (which needs no torch).
+    """Load a model from a run folder, weights, an ONNX file (which needs no torch), or the hub.
+
+    OWNER/NAME of the Hugging Face hub is what `adafer publish` wrote, where no such path is here;
+    `revision` pins its commit, `sha256` its weights.
 
     `device` is where PyTorch computes; an ONNX file is computed on the CPU. `face_detector` is a
     file of YuNet, which finds the landmarks that some models read; without it a learned layout
@@ -201,9 +209,13 @@ def load(
 
     Raises:
         DataError: if there is no model or detector, or one of them is damaged.
-        MachineError: if the device is not there.
-        WordsError: a detector for a model that cannot use it.
+        MachineError: if the device is not there, or the hub cannot be reached.
+        WordsError: a detector for a model that cannot use it, or a pin for a path.
     """
+    if revision or sha256 or not Path(path).exists():
+        from adafer.hub_models import local_path
+
+        path = local_path(path, revision=revision, sha256=sha256)
     predictor = _opened(path, device)
     if face_detector is None:
         return predictor
