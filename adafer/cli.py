@@ -23,11 +23,12 @@ commands:
   explain    why does it answer so: maps over faces, and whether to believe them
   anchors    what do GReFEL's anchors do, and does its confidence follow people?
   compare    runs side by side on the same faces, with paired tests
-  data       check, show, split or extract a data set
+  data       check, show, split or extract a data set; find landmarks
   label-errors   faces whose label is probably wrong
   lr-find    a learning rate, from a short run with rising rates
   predict    read the apparent expression of face pictures
   export     write a trained model as one ONNX file, checked against PyTorch
+  publish    put a trained model on the Hugging Face Hub, with an honest card
   report     write a run's report page again
   recipes    list the recipes that `train` knows
   models     list the models and their parameters

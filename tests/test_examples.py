@@ -114,3 +114,16 @@ def test_every_system_has_an_example() -> None:
     assert shown == {"act-naive", "act-graves", "adafer", "transfer-resnet50"}
     assert "TinyVGGSettings()" in text
     assert 'backbone="resnet18"' in text
+
+
+def test_grefel_trains_both_models_and_shows_what_the_correction_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--faces", "112", "--epochs", "1", "--runs", str(tmp_path)]
+    run("grefel.py", words, monkeypatch)
+    plain, whole, _, *rows = capsys.readouterr().out.splitlines()
+    assert (plain.split()[0], whole.split()[0]) == ("plain", "whole")
+    assert {row.split()[0] for row in rows} == EMOTIONS
+    for place in (1, 4, 6):  # each of the three columns sums to 1
+        shares = [float(row.replace(",", "").split()[place].rstrip("%")) for row in rows]
+        assert sum(shares) == pytest.approx(100, abs=1)

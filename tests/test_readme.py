@@ -91,7 +91,7 @@ def test_every_flag_that_is_spoken_of_exists(page: Path) -> None:
     alone = [[command] for command in cli.COMMANDS]
     below = [["data", word] for word in DATA_WORDS]
     losses = [["train", "tinyvgg", "--loss", name] for name in ("ldam", "distillation", "focal")]
-    recipes = [["train", "transfer-resnet50"], ["train", "tinyvgg"]]
+    recipes = [["train", name] for name in ("transfer-resnet50", "tinyvgg", "grefel")]
     for words in (*alone, *below, *losses, *recipes, ["train", "--loss", "pondernet"]):
         known |= flags_in(help_of(*words))
     assert set(re.findall(r"`(--[a-z][a-z0-9-]*)", text_of(page))) <= known
@@ -146,6 +146,12 @@ def test_the_tables_on_steps_are_those_of_the_result_files() -> None:
     words = [sys.executable, str(ROOT / "benchmarks/steps_study.py"), "--check"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_tables_on_grefel_are_those_of_the_result_files() -> None:
+    words = [sys.executable, str(ROOT / "benchmarks/grefel.py"), "--check"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_table_on_label_noise_is_that_of_the_result_files() -> None:
