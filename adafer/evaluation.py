@@ -18,6 +18,7 @@ from adafer.data.dataset import FaceDataset
 from adafer.data.listing import Listing
 from adafer.data.loader import Loader
 from adafer.engine import hardware
+from adafer.engine.batches import wants_landmarks
 from adafer.engine.predict import predict
 from adafer.errors import DataError, WordsError
 from adafer.metrics import Scores, score
@@ -226,7 +227,22 @@ def listing_of(recipe: Recipe, split: str, bundle: Bundle) -> Listing:
             f"the model knows {', '.join(bundle.class_names)}, the data "
             f"{', '.join(listing.class_names)}; evaluate on data with the model's classes"
         )
-    return listing
+    return _with_its_points(listing, bundle)
+
+
+def _with_its_points(listing: Listing, bundle: Bundle) -> Listing:
+    """Leave out landmarks that are not those the model reads, and say what stands for them."""
+    if not wants_landmarks(bundle.model):
+        return listing
+    wanted = int(bundle.recipe["model"]["points"])
+    found = 0 if listing.landmarks is None else listing.landmarks.shape[1]
+    if found == wanted:
+        return listing
+    note = (
+        f"the model reads {wanted} landmarks of a face, {listing.split} has {found or 'none'}; a "
+        "learned layout stands for them"
+    )
+    return replace(listing, landmarks=None, mirror_points=(), notes=(*listing.notes, note))
 
 
 def _with_depth(model: Any, max_steps: int | None) -> Any:

@@ -80,11 +80,16 @@ class Recipe:
     def measured_on(self, data: str | None) -> "Recipe":
         """Return this recipe on another data set, whole, as a trained model meets it; None: same.
 
-        What was said of the faces it learned from goes: layout, CSV files, folds, class count.
+        What was said of the faces it learned from goes: layout, CSV files, folds, class count, and
+        landmarks that are theirs; those of a detector are looked for again.
         """
         if data is None:
             return self
-        return self.changed(data=data, layout="auto", folds=0, fold=0, num_classes=0)
+        kept = self.data.landmarks in ("detector", "canonical")
+        return self.changed(
+            data=data, layout="auto", folds=0, fold=0, num_classes=0,
+            landmarks=self.data.landmarks if kept else "auto",
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, complete: enough to repeat the experiment."""
