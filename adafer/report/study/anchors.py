@@ -133,6 +133,7 @@ def _projection(seen: Seen) -> Section | None:
     chosen = np.random.default_rng(0).permutation(len(faces))[:_DRAWN]
     drawn = axes(3.6)
     drawn.grid(visible=False)
+    drawn.spines["bottom"].set_visible(False)
     drawn.set_xticks([])
     drawn.set_yticks([])
     for number_, name in enumerate(seen.class_names):
@@ -185,7 +186,7 @@ def _distances(seen: Seen) -> Section | None:
         columns="anchors of",
         names=seen.class_names,
         cells=tuple(rows),
-        caption="Dark is near. Faces and anchors lie on a sphere of radius 1.",
+        caption="A strong colour is near. Faces and anchors lie on a sphere of radius 1.",
     )
     return Section(
         title="How far faces are from each class",
