@@ -173,8 +173,10 @@ def test_a_training_face_that_validation_holds_too_gives_no_range(
         train = real(recipe, "train", model)
         return train if split == "train" else train.take(np.arange(0, len(train), 2), split="val")
 
-    def kept(program: onnx.ModelProto, faces: NDArray[np.float32], **_: object) -> onnx.ModelProto:
-        given.append(len(faces))
+    def kept(
+        program: onnx.ModelProto, feeds: dict[str, NDArray[np.float32]], **_: object
+    ) -> onnx.ModelProto:
+        given.append(len(feeds["images"]))
         return program
 
     monkeypatch.setattr(making, "listing_of", listing)

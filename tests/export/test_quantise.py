@@ -13,7 +13,7 @@ from torch import nn
 from adafer.contracts import Output
 from adafer.export.attempts import ladder, translated
 from adafer.export.clean import fixed_depth
-from adafer.export.quantise import fitting_kind, layers_of, prepared, quantised
+from adafer.export.quantise import _Reader, fitting_kind, layers_of, prepared, quantised
 
 
 class Wrapped(nn.Module):
@@ -32,7 +32,7 @@ class Wrapped(nn.Module):
 def graph_of(net: nn.Module, side: int) -> onnx.ModelProto:
     faces = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
     names = ("probabilities", "logits")
-    program, _ = translated(Wrapped(net).eval(), faces, names, ladder()[0])
+    program, _ = translated(Wrapped(net).eval(), (faces,), names, ladder()[0])
     return prepared(program.SerializeToString())
 
 
@@ -168,3 +168,13 @@ def test_the_quantiser_prints_nothing(
     quantised(tiny, faces(16), kind="static")
     said = capfd.readouterr()
     assert said.out == said.err == ""
+
+
+def test_several_inputs_of_a_graph_stay_together_in_every_batch() -> None:
+    images, landmarks = faces(70), np.arange(70 * 10, dtype=np.float32).reshape(70, 5, 2)
+    reader = _Reader({"images": images, "landmarks": landmarks})
+    batches = list(iter(reader.get_next, None))
+    assert len(batches) == len(reader) > 1
+    assert all(len(batch["images"]) == len(batch["landmarks"]) for batch in batches)
+    assert np.array_equal(np.concatenate([batch["images"] for batch in batches]), images)
+    assert np.array_equal(np.concatenate([batch["landmarks"] for batch in batches]), landmarks)
