@@ -307,6 +307,7 @@ def test_data_of_unknown_origin_wants_a_note(run: Path) -> None:
     assert "Studio pictures of actors, CC0." in card
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_a_recipe_that_was_published_repeats_the_training(run: Path, tmp_path: Path) -> None:
     text = prepare_release(run, NAME).files["recipe.yaml"].decode()
     recipe = Recipe.from_yaml(text)
