@@ -321,26 +321,35 @@ class Preprocessing:
         """Side of the face before its middle is cut out, in pixels."""
         return round(self.size / self.crop)
 
+    @property
+    def margin(self) -> int:
+        """What is cut off a whole face at the left and at the top, in pixels."""
+        return (self.whole - self.size) // 2
+
     def resized(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return a face (H, W) or (H, W, 3) as the model sees it, (size, size, 3)."""
         return self.middle(self.uncut(picture))
 
     def middle(self, faces: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Cut the middle (..., size, size, K) out of whole faces (..., whole, whole, K)."""
-        start = (self.whole - self.size) // 2
-        return faces[..., start : start + self.size, start : start + self.size, :]
+        kept = slice(self.margin, self.margin + self.size)
+        return faces[..., kept, kept, :]
 
     def points_in(
         self, points: NDArray[np.float32], width: int, height: int
     ) -> NDArray[np.float32]:
-        """Return points (..., 2) of a picture in pixels of the face that the model sees.
+        """Return points (..., 2) of a picture in pixels of the face that the model sees."""
+        return self.points_uncut(points, width, height) - np.float32(self.margin)
+
+    def points_uncut(
+        self, points: NDArray[np.floating], width: int, height: int
+    ) -> NDArray[np.float32]:
+        """Return points (..., 2) of a picture in pixels of the whole face.
 
         The middle of a pixel stays the middle of what it becomes.
         """
-        scale = np.array([self.whole / width, self.whole / height], np.float32)
-        start = (self.whole - self.size) // 2
-        moved: NDArray[np.float32] = (points + np.float32(0.5)) * scale - np.float32(0.5) - start
-        return moved
+        scale = (self.whole / width, self.whole / height)
+        return ((points.astype(np.float64) + 0.5) * scale - 0.5).astype(np.float32)
 
     def uncut(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return a face (H, W) or (H, W, 3) as (whole, whole, 3); sides that differ are stretched.
@@ -349,9 +358,8 @@ class Preprocessing:
         """
         image = Image.fromarray(picture)
         if self.grey:
-            image = image.convert(
-                "L"
-            )  # 0.299 R + 0.587 G + 0.114 B; equal channels stay as they are
+            # 0.299 R + 0.587 G + 0.114 B; equal channels stay as they are
+            image = image.convert("L")
         if image.size != (self.whole, self.whole):
             image = image.resize((self.whole, self.whole), Image.Resampling.BILINEAR)
         return np.array(image.convert("RGB"))

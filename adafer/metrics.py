@@ -112,7 +112,7 @@ def score(predictions: Predictions, *, bootstrap: int = 1000, seed: int = 0) -> 
         class_names=predictions.class_names,
         n=len(predictions),
         **figures,
-        ece=_gap(bins, len(predictions)),
+        ece=calibration_error(bins, len(predictions)),
         adaptive_ece=adaptive_ece(confidence, correct),
         brier=_brier(predictions),
         nll=_nll(predictions),
@@ -159,8 +159,11 @@ def check(predictions: Predictions) -> None:
         )
 
 
-def reliability(confidence: Floats, correct: NDArray[np.bool_]) -> tuple[Bin, ...]:
-    """Confidence against accuracy in 15 bins of equal width, each open below and closed above."""
+def reliability(confidence: Floats, correct: NDArray[np.bool_] | Floats) -> tuple[Bin, ...]:
+    """Confidence against accuracy in 15 bins of equal width, each open below and closed above.
+
+    `correct` (N,) is whether each answer is right, or a share from 0 to 1 of being so.
+    """
     place = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)  # (N,)
     count = np.bincount(place, minlength=BINS)
     sure = np.bincount(place, weights=confidence, minlength=BINS)
@@ -327,7 +330,8 @@ def _step_figures(predictions: Predictions) -> dict[str, Any]:
     return figures
 
 
-def _gap(bins: tuple[Bin, ...], faces: int) -> float:
+def calibration_error(bins: tuple[Bin, ...], faces: int) -> float:
+    """Expected calibration error (Guo et al. 2017) of the bins that `reliability` gives."""
     return sum(
         item.count / faces * abs(item.confidence - item.accuracy)
         for item in bins

@@ -26,7 +26,8 @@ Answer = tuple[NDArray[np.float64], NDArray[np.int64] | None]
 FLAT_CONTRAST = 2.0
 """Standard deviation, in grey levels of 255, below which a picture shows nothing."""
 
-_INPUTS = ("images", "landmarks")  # of an ONNX file; the second where the model reads some
+INPUTS = ("images", "landmarks")
+"""Names of what an ONNX file is given; the second only where the model reads landmarks."""
 
 PARITY = "parity.json"
 """What was compared when the ONNX files of its folder were exported, by file name."""
@@ -319,7 +320,7 @@ def _from_onnx(path: Path, device: str) -> Predictor:
                 f"{path} has a fixed depth of {depth or 'no'} steps; "
                 f"export another with --steps {max_steps}, or leave max_steps out"
             )
-        found = session.run(wanted, dict(zip(_INPUTS, (faces, *landmarks), strict=False)))
+        found = session.run(wanted, dict(zip(INPUTS, (faces, *landmarks), strict=False)))
         return scaled(found[0], temperature), found[1] if len(found) > 1 else None
 
     return Predictor(

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from adafer.bundle import Bundle, load_bundle
 from adafer.contracts import Batch
-from adafer.engine.batches import answer
+from adafer.engine.batches import answer, wants_landmarks
 from adafer.engine.cutmix import CutMix
 from adafer.engine.mixup import MixUp
 from adafer.errors import DataError, WordsError
@@ -119,7 +119,7 @@ def open_teacher(
         raise WordsError("--loss distillation learns from a trained model; give --teacher RUN")
     bundle = load_bundle(Path(loss.teacher))
     _require_same_classes(bundle, class_names)
-    if getattr(bundle.model, "wants_landmarks", False):
+    if wants_landmarks(bundle.model):
         raise DataError(f"{bundle.path} needs landmarks; give a --teacher that needs faces alone")
     return Teacher(
         model=bundle.model.to(device).eval().requires_grad_(False),

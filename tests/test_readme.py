@@ -136,26 +136,9 @@ def test_the_systems_of_the_readme_are_the_recipes_with_their_parameters() -> No
     assert {name: int(number.replace(",", "")) for name, number in rows} == counted
 
 
-def test_the_results_of_the_readme_are_those_of_the_result_files() -> None:
-    words = [sys.executable, str(ROOT / "benchmarks/tables.py"), "--check"]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_tables_on_steps_are_those_of_the_result_files() -> None:
-    words = [sys.executable, str(ROOT / "benchmarks/steps_study.py"), "--check"]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_the_tables_on_grefel_are_those_of_the_result_files() -> None:
-    words = [sys.executable, str(ROOT / "benchmarks/grefel.py"), "--check"]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_table_on_label_noise_is_that_of_the_result_files() -> None:
-    words = [sys.executable, str(ROOT / "benchmarks/label_noise.py"), "--check"]
+@pytest.mark.parametrize("script", ["tables.py", "steps_study.py", "grefel.py", "label_noise.py"])
+def test_the_tables_of_results_are_those_of_the_result_files(script: str) -> None:
+    words = [sys.executable, str(ROOT / "benchmarks" / script), "--check"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adafer.analysis.resampling import Estimate, correlations, estimate, ranks, resamples
-from adafer.metrics import BINS, adaptive_ece
+from adafer.metrics import adaptive_ece, calibration_error, reliability
 
 Floats = NDArray[np.float64]
 
@@ -92,7 +92,7 @@ def _standing(
     return Standing(
         name=name,
         accuracy=float(right.mean()),
-        ece=_gap(sure, right.astype(np.float64)),
+        ece=_gap(sure, right),
         adaptive_ece=adaptive_ece(sure, right),
         brier=float(((probabilities - onehot) ** 2).sum(1).mean()),
         agreement=agreement,
@@ -101,8 +101,5 @@ def _standing(
     )
 
 
-def _gap(confidence: Floats, share: Floats) -> float:
-    """Mean distance of confidence and share over bins of equal width, weighted by their faces."""
-    place = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    gaps = np.bincount(place, weights=confidence - share, minlength=BINS)
-    return float(np.abs(gaps).sum() / len(confidence))
+def _gap(confidence: Floats, share: NDArray[np.bool_] | Floats) -> float:
+    return calibration_error(reliability(confidence, share), len(confidence))

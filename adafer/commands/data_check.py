@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from adafer.commands.columns import add_columns, columns_of
+from adafer.commands.columns import add_reading, reading_of
 from adafer.words import Words, command_parser
 
 
@@ -14,15 +14,11 @@ def data_check(words: list[str]) -> int:
     from adafer.studies.data_check import check_data
 
     recipe = find_recipe("act-graves").changed(
-        data=given.source,
-        layout=given.layout,
-        label_order=given.label_order,
-        roots=given.roots,
         train_labels=given.train_labels,
         evaluation_faces=given.evaluation_faces,
         img_size=given.img_size,
         max_bad=given.max_bad,
-        **columns_of(given),
+        **reading_of(given),
     )
     checked = check_data(
         recipe.data,
@@ -62,10 +58,7 @@ def _parser() -> Words:
         "--no-faces", action="store_true", help="write no picture of a face anywhere"
     )
     group = parser.add_argument_group("reading SOURCE, as in `adafer train --help`")
-    group.add_argument("--layout", default="auto", help="its layout (auto)")
-    group.add_argument("--label-order", default="auto", help="whose numbers its labels are (auto)")
-    group.add_argument("--roots", default="", metavar="A,B", help="where its paths are looked for")
-    add_columns(group)
+    add_reading(group)
     group.add_argument("--train-labels", default="votes", help="FER+: votes or majority (votes)")
     group.add_argument(
         "--evaluation-faces", default="majority", help="FER+: majority or votes (majority)"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from adafer.commands.columns import add_columns, columns_of
+from adafer.commands.columns import add_reading, reading_of
 from adafer.words import Words, command_parser
 
 
@@ -13,11 +13,7 @@ def data_landmarks(words: list[str]) -> int:
     from adafer.studies.data_landmarks import find_landmarks
 
     recipe = find_recipe("act-graves").changed(
-        data=given.source,
-        layout=given.layout,
-        label_order=given.label_order,
-        roots=given.roots,
-        **columns_of(given),
+        **reading_of(given),
     )
     for line in find_landmarks(recipe.data, Path(given.face_detector), given.output):
         print(line)
@@ -45,9 +41,6 @@ def _parser() -> Words:
         help="(landmarks.csv)",
     )  # fmt: skip
     group = parser.add_argument_group("reading SOURCE, as in `adafer train --help`")
-    group.add_argument("--layout", default="auto", help="its layout (auto)")
-    group.add_argument("--label-order", default="auto", help="whose numbers its labels are (auto)")
-    group.add_argument("--roots", default="", metavar="A,B", help="where its paths are looked for")
-    add_columns(group)
+    add_reading(group)
     parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
     return parser

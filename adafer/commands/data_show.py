@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from adafer.commands.columns import add_columns, columns_of
+from adafer.commands.columns import add_reading, reading_of
 from adafer.errors import WordsError
 from adafer.words import Words, command_parser
 
@@ -14,15 +14,11 @@ def data_show(words: list[str]) -> int:
     from adafer.studies.data_show import show_data
 
     recipe = find_recipe("act-graves").changed(
-        data=given.source,
-        layout=given.layout,
-        label_order=given.label_order,
-        roots=given.roots,
         img_size=given.img_size,
         max_bad=given.max_bad,
         augment=given.augment,
         grey=not given.no_grey,
-        **columns_of(given),
+        **reading_of(given),
     )
     shown = show_data(
         recipe.data,
@@ -61,10 +57,7 @@ def _parser() -> Words:
         "--output", type=Path, metavar="FILE.png", help="(data_show/NAME-SPLIT.png)"
     )
     group = parser.add_argument_group("reading SOURCE, as in `adafer train --help`")
-    group.add_argument("--layout", default="auto", help="its layout (auto)")
-    group.add_argument("--label-order", default="auto", help="whose numbers its labels are (auto)")
-    group.add_argument("--roots", default="", metavar="A,B", help="where its paths are looked for")
-    add_columns(group)
+    add_reading(group)
     group.add_argument("--img-size", default="48", help="side that the model sees (48)")
     group.add_argument("--no-grey", action="store_true", help="keep colour")
     group.add_argument("--max-bad", default="0", help="share of broken files allowed (0)")

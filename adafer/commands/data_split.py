@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from adafer.commands.columns import add_columns, columns_of
+from adafer.commands.columns import add_reading, reading_of
 from adafer.errors import WordsError
 from adafer.words import command_parser
 
@@ -107,10 +107,7 @@ def data_extract(words: list[str]) -> int:
 def _add_reading(parser: argparse.ArgumentParser) -> None:
     """Add the settings that say how the source is read, as in `adafer train`."""
     group = parser.add_argument_group("reading SOURCE, as in `adafer train --help`")
-    group.add_argument("--layout", default="auto", help="its layout (auto)")
-    group.add_argument("--label-order", default="auto", help="whose numbers its labels are (auto)")
-    group.add_argument("--roots", default="", metavar="A,B", help="where its paths are looked for")
-    add_columns(group)
+    add_reading(group)
     group.add_argument("--train-labels", default="votes", help="FER+: votes or majority (votes)")
     group.add_argument("--max-bad", default="0", help="share of missing files allowed (0)")
 
@@ -122,14 +119,10 @@ def _settings(given: argparse.Namespace) -> Any:
     return (
         find_recipe("act-graves")
         .changed(
-            data=given.source,
-            layout=given.layout,
-            label_order=given.label_order,
-            roots=given.roots,
             train_labels=given.train_labels,
             max_bad=given.max_bad,
             group_column=given.group_column,
-            **columns_of(given),
+            **reading_of(given),
         )
         .data
     )

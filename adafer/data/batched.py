@@ -91,7 +91,7 @@ class BatchedLoader:
     def _middle(self, images: Tensor, landmarks: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Cut the middle out of whole faces (B, K, whole, whole)."""
         wanted = self.dataset.preprocessing
-        start = (wanted.whole - wanted.size) // 2
+        start = wanted.margin
         inside = slice(start, start + wanted.size)
         return images[:, :, inside, inside], None if landmarks is None else landmarks - start
 

@@ -87,8 +87,8 @@ class FaceDataset:
         """So many landmarks (n, count, 2) of these faces in pixels of `faces`; NaN without any."""
         if self.landmarks is None:
             return np.full((len(indices), count, 2), np.nan, np.float32)
-        start = (self.preprocessing.whole - self.preprocessing.size) // 2
-        return self.landmarks[np.asarray(indices, dtype=np.intp)] - np.float32(start)
+        chosen = self.landmarks[np.asarray(indices, dtype=np.intp)]
+        return chosen - np.float32(self.preprocessing.margin)
 
 
 def _read(
@@ -111,9 +111,9 @@ def _read(
         try:
             picture, left, top = _face(listing, index)
             if landmarks is not None:
-                across, down = size / picture.shape[1], size / picture.shape[0]
-                # The middle of a pixel stays the middle of what it becomes.
-                landmarks[index] = (landmarks[index] - (left, top) + 0.5) * (across, down) - 0.5
+                own = landmarks[index] - (left, top)
+                height, width = picture.shape[:2]
+                landmarks[index] = preprocessing.points_uncut(own, width, height)
             pixels[index] = preprocessing.uncut(picture)[..., :channels]
         except (DataError, OSError) as error:
             name = listing.ids[index]

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from adafer.data.csv_rows import Faults, Table
 from adafer.data.landmarks import FIVE, SIXTY_EIGHT, derived_mirror
-from adafer.data.listing import Listing, pixels_of
+from adafer.data.listing import Listing, Picture, pixels_of
 from adafer.errors import DataError, WordsError
 from adafer.faces import WHERE, FaceDetector
-from adafer.image import printable
+from adafer.image import printable, sides
 from adafer.predictions_file import write_bytes
 from adafer.settings.data import DataSettings
 
@@ -198,13 +198,21 @@ def _rows(path: Path) -> tuple[Rows, int]:
 def _outside(points: NDArray[np.float32], listing: Listing, index: int) -> str:
     """Say that a landmark lies far outside of its picture; "" if none does."""
     known = points[np.isfinite(points).all(1)]
-    height, width = pixels_of(listing.pictures[index]).shape[:2]
+    width, height = _sides(listing.pictures[index])
     size = np.array([width, height])
     away = (known < -_BEYOND * size) | (known > (1 + _BEYOND) * size)
     if not away.any():
         return ""
     x, y = known[away.any(1)][0]
     return f"landmark at {x:g}, {y:g} outside of {width}x{height} pixels"
+
+
+def _sides(picture: Picture) -> tuple[int, int]:
+    """Width and height, of a file from its header: the faces are decoded once, later."""
+    if isinstance(picture, Path):
+        return sides(picture)
+    height, width = pixels_of(picture).shape[:2]
+    return width, height
 
 
 def _mirror(found: NDArray[np.float32], path: Path) -> tuple[int, ...]:

@@ -92,8 +92,8 @@ def middle(
     landmarks: NDArray[np.float32] | None,
 ) -> Prepared:
     """Cut the middle out of whole faces (B, whole, whole, K), and move their landmarks with it."""
-    start = (preprocessing.whole - preprocessing.size) // 2
-    return preprocessing.middle(faces), None if landmarks is None else landmarks - start
+    moved = None if landmarks is None else landmarks - np.float32(preprocessing.margin)
+    return preprocessing.middle(faces), moved
 
 
 class Loader:

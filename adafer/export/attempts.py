@@ -22,6 +22,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as faults
 from torch import Tensor, nn
 
 from adafer.errors import AdaferError, MachineError, WordsError
+from adafer.predictor import INPUTS
 
 Exporter = Literal["dynamo", "torchscript"]
 Kept = TypeVar("Kept")
@@ -150,10 +151,6 @@ def first_that_works(
         newer = ".".join(map(str, FIRST_DYNAMO))
         raise MachineError(f"{told}; export with torch {newer} or newer")
     raise AdaferError(f"{told}; ask for another --opset, or report it with the model's recipe")
-
-
-INPUTS = ("images", "landmarks")
-"""Names of what a graph is given; the second only where the model reads landmarks."""
 
 
 def translated(

@@ -18,6 +18,7 @@ from rich.table import Table
 from adafer.bundle import Bundle
 from adafer.data.dataset import FaceDataset
 from adafer.data.leaks import find_leaks, settle_leaks
+from adafer.engine.batches import wants_landmarks
 from adafer.errors import AdaferError, WordsError
 from adafer.evaluation import listing_of
 from adafer.export.attempts import FAILURES, short_reason
@@ -285,7 +286,7 @@ def _calibration_faces(
     sample = settle_leaks(sample, find_leaks(sample, [validation]), "drop")
     rows = np.arange(len(sample))
     feeds = {"images": bundle.preprocessing.normalised(sample.faces(rows))}
-    if getattr(bundle.model, "wants_landmarks", False):
+    if wants_landmarks(bundle.model):
         feeds["landmarks"] = sample.points(rows, int(cast(int, bundle.model.points)))
     return feeds
 

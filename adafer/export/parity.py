@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from adafer.engine.batches import wants_landmarks
 from adafer.errors import AdaferError
-from adafer.export.attempts import INPUTS
 from adafer.models.recursive import RecursiveFER
+from adafer.predictor import INPUTS
 
 BATCHES = (1, 2, 3, 8, 17, 32)
 """Batch sizes on which both are run."""
@@ -68,7 +69,7 @@ def trial_faces(side: int) -> Tensor:
 def trial_inputs(module: nn.Module, side: int) -> tuple[Tensor, ...]:
     """Return trial faces, and landmarks (63, P, 2) where the model reads some, a few unknown."""
     faces = trial_faces(side)
-    if not getattr(module, "wants_landmarks", False):
+    if not wants_landmarks(module):
         return (faces,)
     points = cast(int, module.points)
     random = np.random.default_rng(1)

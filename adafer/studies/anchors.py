@@ -26,7 +26,7 @@ from adafer.evaluation import listing_of
 from adafer.models.grefel import GrefelOutput
 from adafer.models.grefel.anchors import distances_to
 from adafer.plain_values import finite
-from adafer.predictions_file import write_bytes
+from adafer.predictions_file import as_text, write_bytes
 from adafer.progress import Watcher, usual_watcher
 from adafer.recipe import Recipe
 from adafer.report.page import render_sections
@@ -162,7 +162,7 @@ def _table(seen: Seen) -> bytes:
     writer.writerow([*head, *distances])
     for place, name in enumerate(seen.ids):
         row: list[Any] = [
-            name if not name.startswith(("=", "+", "-", "@")) else f"'{name}",
+            as_text(name),
             names[seen.labels[place]],
             names[seen.primary[place].argmax()],
             names[seen.corrected[place].argmax()],

@@ -16,11 +16,10 @@ from adafer.data.dataset import FaceDataset
 from adafer.data.listing import Listing
 from adafer.errors import DataError, WordsError
 from adafer.evaluation import listing_of, measured
+from adafer.pictures import SUFFIXES
 from adafer.predictions import Predictions
 from adafer.recipe import Recipe
 from adafer.run import Run
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 
 
 @dataclass(frozen=True, kw_only=True)
