@@ -26,6 +26,7 @@ class Batch:
     partners: Tensor | None = None  # (B,) place in this batch of the face blended into each one
     shares: Tensor | None = None  # (B,) what is left of the face itself, 0 to 1
     ids: tuple[str, ...]  # B stable names, so a prediction can be traced to its image
+    whole: int | None = None  # faces of the batch that this is a process's part of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,40 +1,28 @@
 """The caller of the loop: trains a recipe into a run folder, then measures it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any
-
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+from typing import Any, cast
 
 from adafer.bundle import load_bundle
-from adafer.data import DataSource, open_data
-from adafer.data.batched import BatchedLoader
-from adafer.data.dataset import FaceDataset
-from adafer.data.files import SplitMissing
-from adafer.data.label_noise import flipped
-from adafer.data.leaks import find_leaks, settle_leaks
-from adafer.data.loader import Loader
-from adafer.engine import checkpoint, hardware
-from adafer.engine.batches import Batches
+from adafer.engine import checkpoint
 from adafer.engine.journal import Results
 from adafer.engine.lock import run_lock
-from adafer.engine.optim import in_phases
-from adafer.engine.signals import StopRequest
+from adafer.engine.ranks import ALONE, Ranks
+from adafer.engine.signals import Interrupted, StopRequest
 from adafer.engine.state import EpochRecord, State, Stopper
 from adafer.engine.statistics import weights_text
 from adafer.engine.trackers import Writer, open_tracker, require_tracker
 from adafer.engine.train import fit
-from adafer.errors import AdaferError, DataError, WordsError
+from adafer.errors import AdaferError
 from adafer.evaluation import evaluate, measure, write_first_page
-from adafer.image import Preprocessing
 from adafer.kaggle import bring_run, default_runs, is_read_only
+from adafer.launch import Order, Show, launch, process_count
 from adafer.metrics import Scores, score
-from adafer.models import build, fill_published, preprocessing_for
 from adafer.predictions import Predictions
-from adafer.preparation import open_teacher
-from adafer.progress import Watcher, usual_watcher
+from adafer.progress import Console, Watcher, usual_watcher
+from adafer.readiness import prepare_training, training_batches
 from adafer.recipe import Recipe
 from adafer.recipes import find_recipe, run_folders
 from adafer.report.console import closing_block, closing_table
@@ -43,7 +31,6 @@ from adafer.tokens import provide_tracker_token
 from adafer.training import (
     Training,
     describe,
-    fitted,
     keep,
     monitored,
     row_of,
@@ -51,9 +38,6 @@ from adafer.training import (
     tracked,
     tracker_facts,
 )
-
-LEARNS_NOTHING = {"confidence": ("halting",), "none": ("halting",)}
-"""Halting rules that read no halting unit, so that its parameters get no gradient."""
 
 
 def train(
@@ -95,15 +79,49 @@ def train(
     runs = kept or default_runs(chosen.runs)
     require_place(runs if resumed is None else resumed.path)
     provide_tracker_token(track, watcher.said)
-    goes_on = resumed is not None and checkpoint.exists(resumed.state)
-    training = prepare_training(chosen, watcher, published=not goes_on)
-    run = resumed or new_run(runs, name or chosen.name)
-    with run_lock(run.path), StopRequest(hours) as stop:
-        finished = _run(run, training, stop, resumed is not None, allow_changed, track, command)
-        if finished:
-            _close(run, training, test)
+    order = Order(
+        recipe=chosen.to_dict(),
+        runs=str(runs),
+        name=name,
+        resume=None if resumed is None else str(resumed.path),
+        allow_changed=allow_changed,
+        hours=hours,
+        track=track,
+        test=test,
+        command=tuple(command),
+        show=_shown(watcher),
+    )
+    count = process_count(chosen)
+    if count > 1:
+        return open_run(launch(order, count))
+    stop = StopRequest(hours)
+    run = train_ordered(chosen, order, watcher, stop)
     if stop.signal is not None:
         raise Interrupted(stop.signal)
+    return cast(Run, run)
+
+
+def _shown(watcher: Watcher) -> Show:
+    if isinstance(watcher, Console):
+        return "table" if watcher.quiet else "all"
+    return "nothing"
+
+
+def train_ordered(
+    recipe: Recipe, order: Order, watcher: Watcher, stop: StopRequest, ranks: Ranks = ALONE
+) -> Run | None:
+    """Train in this process, alone or beside others; only the first of several has the run."""
+    resumed = None if order.resume is None else open_run(Path(order.resume))
+    goes_on = resumed is not None and checkpoint.exists(resumed.state)
+    training = prepare_training(recipe, watcher, published=not goes_on, ranks=ranks)
+    if not ranks.first:
+        with stop:
+            _accompany(training, resumed, stop, order.allow_changed)
+        return None
+    run = resumed or new_run(Path(order.runs), order.name or recipe.name)
+    with run_lock(run.path), stop:
+        if _run(run, training, stop, order):
+            _close(run, training, order.test)
     return run
 
 
@@ -118,138 +136,22 @@ def _resumed(resume: str | Path, runs: Path | None, watcher: Watcher) -> Run:
     return run
 
 
-class Interrupted(AdaferError):
-    """A training that a signal ended, saved; its exit code is the shell's, 128 + the signal."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__("stopped by a signal and saved; go on with `adafer train --resume`")
-        self.exit_code = 128 + signal_number
-
-
-def prepare_training(recipe: Recipe, watcher: Watcher, *, published: bool = True) -> Training:
-    """Open the data and build the model; nothing is written yet.
-
-    Published weights are fetched only if `published` and if the recipe asks for them.
-    """
-    settings = recipe.data
-    preprocessing = preprocessing_for(recipe.model, settings.img_size, settings.grey, settings.crop)
-    source = open_data(settings)
-    recipe = fitted(recipe, source)
-    train_faces = FaceDataset(source.train, preprocessing, recipe.data.max_bad)
-    validation = FaceDataset(source.validation, preprocessing, recipe.data.max_bad)
-    for note in (*train_faces.listing.notes, *validation.listing.notes):
-        watcher.said(f"note: {note}")
-    others = [validation, *_test_faces(source, preprocessing, recipe, watcher)]
-    train_faces = _without_own_copies(train_faces, validation, watcher)
-    leaks = find_leaks(train_faces, others)
-    train_faces = settle_leaks(train_faces, leaks, recipe.data.leaks)
-    for note in leaks.notes(recipe.data.leaks):
-        watcher.said(f"note: {note}")
-    if settings.label_noise:
-        noisy = flipped(train_faces.listing, settings.label_noise, recipe.train.seed)
-        train_faces = train_faces.relabelled(noisy)
-        watcher.said(f"note: {noisy.notes[-1]}")
-    _check_lengths(recipe, len(source.class_names))
-    hardware.set_seed(recipe.train.seed, recipe.train.deterministic)
-    model = build(recipe.model, len(source.class_names), preprocessing.size)
-    started_from = fill_published(model, recipe.model) if published else {}
-    if started_from:
-        watcher.said(f"weights of {started_from['backbone']} from {started_from['source']}")
-    phases = in_phases(recipe.phases)
-    state = State.create(model, recipe.train, phases)
-    teacher = open_teacher(recipe, preprocessing, source.class_names, state.device)
-    _check_batches(model, settings.batch_size, len(train_faces))
-    return Training(
-        recipe=recipe,
-        source=source,
-        preprocessing=preprocessing,
-        train=train_faces,
-        validation=validation,
-        leaks=leaks,
-        state=state,
-        phases=phases,
-        started_from=started_from,
-        teacher=teacher,
-        watcher=watcher,
-    )
-
-
-def _without_own_copies(
-    train: FaceDataset, validation: FaceDataset, watcher: Watcher
-) -> FaceDataset:
-    """Leave copies of the validation faces out of train where the project itself drew those."""
-    if not validation.listing.carved:
-        return train
-    copies = find_leaks(train, [validation])
-    if copies.train_indices:
-        watcher.said(f"note: {copies.sentence()}; they are left out, as validation was drawn here")
-    return settle_leaks(train, copies, "drop")
-
-
-def _test_faces(
-    source: DataSource, preprocessing: Preprocessing, recipe: Recipe, watcher: Watcher
-) -> list[FaceDataset]:
-    """Return the test faces, to be compared with train and for nothing else; [] without any."""
-    try:
-        return [FaceDataset(source.test(), preprocessing, recipe.data.max_bad)]
-    except SplitMissing:
-        return []
-    except DataError as error:
-        watcher.said(f"note: train was not compared with test: {error}")
-        return []
-
-
-def _check_batches(model: nn.Module, batch_size: int, faces: int) -> None:
-    """Refuse what a batch norm that learns cannot: the statistics of a single face."""
-    norms = (part for part in model.modules() if isinstance(part, BatchNorm))
-    if min(batch_size, faces) == 1 and any(norm.training for norm in norms):
-        raise WordsError(
-            "BatchNorm cannot learn from a batch of one face; use --batch-size 2 or more, or "
-            "gather gradients with --accumulate"
-        )
-
-
-def _check_lengths(recipe: Recipe, classes: int) -> None:
-    weights = getattr(recipe.loss, "ponder_class_weights", ())
-    if weights and len(weights) != classes:
-        raise WordsError(f"--ponder-class-weights has {len(weights)} values for {classes} classes")
-
-
-def _run(
-    run: Run,
-    training: Training,
-    stop: StopRequest,
-    resuming: bool,
-    allow_changed: bool,
-    track: str,
-    command: Sequence[str],
-) -> bool:
+def _run(run: Run, training: Training, stop: StopRequest, order: Order) -> bool:
     """Train until the end; False if it was stopped, and saved, before."""
     state, recipe, watcher = training.state, training.recipe, training.watcher
-    if resuming:
-        _restore(run, training, allow_changed)
-    describe(run, training, resuming, command)
+    if order.resume is not None:
+        _restore(run, training, order.allow_changed)
+    describe(run, training, order.resume is not None, order.command)
     epochs = sum(phase.epochs for phase in training.phases)
-    batches = training_batches(training)
     stopper = Stopper(
         monitor=recipe.train.monitor,
         patience=recipe.train.patience,
         min_delta=recipe.train.min_delta,
     )
-    resting = LEARNS_NOTHING.get(getattr(recipe.model, "halting", ""), ())
-
-    def watch(moment: State) -> None:
-        loss = moment.totals.mean("loss")
-        watcher.stepped(moment.epoch + 1, moment.batch, batches.batches_per_epoch, loss)
-
     journal = Results(run.results, state.history, extra=term_columns(training.recipe))
-    tracker = open_tracker(track, tracker_facts(run, training), watcher.said)
+    tracker = open_tracker(order.track, tracker_facts(run, training), watcher.said)
     with closing(tracker) if tracker is not None else nullcontext():
-        records = fit(
-            state, training.loss(), batches, training.phases, recipe.train,
-            prepare=training.prepare, stop=stop, on_step=watch, may_rest=resting,
-        )  # fmt: skip
-        for record in records:
+        for record in _epochs(training, stop):
             if not record.finished:
                 break
             answers = measure(state.smoothed, training.validation, recipe, state.device)
@@ -264,7 +166,7 @@ def _run(
             state.history.append(row)
             checkpoint.save(state, run.state, training.identity)
             watcher.epoch(row, epochs)
-            if stopper.enough(state):
+            if training.ranks.told(stopper.enough(state)):
                 watcher.said(f"no better epoch in {recipe.train.patience}; stopped early")
                 return True
         watcher.rest()
@@ -276,19 +178,37 @@ def _run(
     return False
 
 
+def _epochs(training: Training, stop: StopRequest) -> Iterator[EpochRecord]:
+    """Train, and hand over after each epoch."""
+    batches = training_batches(training)
+
+    def watch(moment: State) -> None:
+        loss = moment.totals.mean("loss")
+        training.watcher.stepped(moment.epoch + 1, moment.batch, batches.batches_per_epoch, loss)
+
+    return fit(
+        training.state, training.loss(), batches, training.phases, training.recipe.train,
+        prepare=training.prepare, stop=stop, on_step=watch, may_rest=training.resting,
+        ranks=training.ranks,
+    )  # fmt: skip
+
+
+def _accompany(
+    training: Training, resumed: Run | None, stop: StopRequest, allow_changed: bool
+) -> None:
+    """Train beside the first process, which alone measures, writes and says when it is enough."""
+    if resumed is not None:
+        _restore(resumed, training, allow_changed)
+    for record in _epochs(training, stop):
+        if not record.finished or training.ranks.told():
+            return
+
+
 def _track(tracker: Writer, record: EpochRecord, scores: Scores, answers: Predictions) -> None:
     """Send the figures of an epoch and its confusion matrix."""
     tracker.write(record.epoch, tracked(record, scores))
     labels, predicted = answers.labels.tolist(), answers.predicted.tolist()
     tracker.write_matrix(record.epoch, labels, predicted, answers.class_names)
-
-
-def training_batches(training: Training) -> Batches:
-    """Return the training faces as batches, varied one by one or all at once on the device."""
-    data, seed = training.recipe.data, training.recipe.train.seed
-    if data.augment_engine == "batch":
-        return BatchedLoader(training.train, data, seed=seed, device=training.state.device)
-    return Loader(training.train, data, seed=seed, train=True)
 
 
 def _restore(run: Run, training: Training, allow_changed: bool) -> None:
@@ -297,15 +217,16 @@ def _restore(run: Run, training: Training, allow_changed: bool) -> None:
         watcher.said(f"{run.path} was stopped before its first save; it starts again")
         return
     changeable = set(_dotted(training.identity)) if allow_changed else set()
-    place = checkpoint.restore(
-        state,
-        run.state,
-        training.identity,
-        training.phases,
-        allow_changed=changeable,
-        defaults=training.defaults,
-        warn=watcher.said,
-    )
+    with training.ranks.one_by_one():  # the first sets damaged saves aside
+        place = checkpoint.restore(
+            state,
+            run.state,
+            training.identity,
+            training.phases,
+            allow_changed=changeable,
+            defaults=training.defaults,
+            warn=watcher.said,
+        )
     watcher.said(f"resumed from {place}: epoch {state.epoch}, batch {state.batch}")
 
 

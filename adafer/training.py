@@ -15,6 +15,7 @@ from adafer.data.dataset import FaceDataset
 from adafer.data.face_points import source_of
 from adafer.data.leaks import Leaks
 from adafer.data.sampler import class_weights
+from adafer.engine.ranks import ALONE, Ranks
 from adafer.engine.state import EpochRecord, State
 from adafer.engine.statistics import extended_table
 from adafer.engine.trackers import RunFacts
@@ -36,9 +37,13 @@ MAY_CHANGE = {
     ),
     "phases": ("epochs",),
     "loss": ("teacher",),
-    "train": ("device", "patience", "min_delta", "weight_stats"),
+    "train": ("device", "processes", "patience", "min_delta", "weight_stats"),
 }
 """Settings by part that a resumed training may change: none of them changes a finished step."""
+
+
+LEARNS_NOTHING = {"confidence": ("halting",), "none": ("halting",)}
+"""Halting rules that read no halting unit, so that its parameters get no gradient."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,7 @@ class Training:
     started_from: Mapping[str, Any]  # published weights: backbone, source, sha256, license
     watcher: Watcher
     teacher: Teacher | None = None
+    ranks: Ranks = ALONE
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -77,6 +83,11 @@ class Training:
             shown = counts * weights if recipe.data.balance == "sampler" else counts
             values["class_frequencies"] = tuple((shown / shown.sum()).tolist())
         return loss_class(**values)
+
+    @property
+    def resting(self) -> tuple[str, ...]:
+        """Parts of the model that the loss does not reach."""
+        return LEARNS_NOTHING.get(getattr(self.recipe.model, "halting", ""), ())
 
     @property
     def prepare(self) -> Prepare | None:
@@ -164,6 +175,7 @@ def describe(run: Run, training: Training, resuming: bool, command: Sequence[str
         "versions": versions(),
         "device": str(state.device),
         "precision": state.precision,
+        "processes": training.ranks.count,
         "threads": torch.get_num_threads(),
         "seed": recipe.train.seed,
         "parameters": parameters,
@@ -190,9 +202,10 @@ def describe(run: Run, training: Training, resuming: bool, command: Sequence[str
     if resuming:
         run.append("resumed", {"time": now(), "epoch": state.epoch, "forks": state.forks})
     run.record(**facts)
+    together = f" in {training.ranks.count} processes" if training.ranks.count > 1 else ""
     training.watcher.said(
         f"{recipe.name}: {parameters:,} parameters, {len(training.train)} training and "
-        f"{len(training.validation)} validation faces ({source.layout}), {state.device}, "
+        f"{len(training.validation)} validation faces ({source.layout}), {state.device}{together}, "
         f"{state.precision}; run folder {run.path}"
     )
 

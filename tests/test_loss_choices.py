@@ -9,9 +9,9 @@ import pytest
 
 from adafer.data.sampler import class_weights
 from adafer.errors import WordsError
-from adafer.experiment import prepare_training
 from adafer.losses.ldam import LDAMLoss, LogitAdjustedLoss
 from adafer.progress import Silence
+from adafer.readiness import prepare_training
 from adafer.recipes import find_recipe
 
 SMALL: Mapping[str, Any] = {

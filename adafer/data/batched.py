@@ -4,6 +4,7 @@ Legend: B faces in a batch, S side in pixels, K channels, P landmarks, U random 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from adafer.contracts import Batch
 from adafer.data import sampler
 from adafer.data.augment import HOLE, HUE, RANGES, Level, Ranges
 from adafer.data.dataset import FaceDataset
+from adafer.data.sampler import WHOLE, Part
 from adafer.settings.data import DataSettings
 
 NUMBERS = 22
@@ -39,8 +41,10 @@ class BatchedLoader:
         *,
         seed: int,
         device: torch.device | str = "cpu",
+        part: Part = WHOLE,
     ) -> None:
         self.dataset = dataset
+        self.part = part
         self.device = torch.device(device)
         self.batch_size = settings.batch_size
         self._cuts = sampler.cuts(len(dataset), settings.batch_size)
@@ -59,7 +63,8 @@ class BatchedLoader:
         order = self.order(epoch)
         seen = sampler.repeats(order)
         for cut in self._cuts[start:]:
-            yield self._batch(epoch, order[cut], seen[cut])
+            mine, before = self.part.of(order[cut]), self.part.of(seen[cut])
+            yield replace(self._batch(epoch, mine, before), whole=self.part.whole(order[cut]))
 
     def order(self, epoch: int) -> NDArray[np.intp]:
         """Places in the data set that this epoch visits, (N,); the same as `Loader`'s."""

@@ -26,6 +26,7 @@ from adafer.contracts import Batch
 from adafer.data import sampler
 from adafer.data.augment import Augmentation, Level
 from adafer.data.dataset import FaceDataset
+from adafer.data.sampler import WHOLE, Part
 from adafer.errors import MachineError
 from adafer.image import Preprocessing
 from adafer.kaggle import MOST_WORKERS, workplace
@@ -44,6 +45,7 @@ class _Task:
     epoch: int
     indices: NDArray[np.intp]  # (B,) places in the data set
     repeats: NDArray[np.intp]  # (B,) how often each face has come before in this epoch
+    whole: int | None  # faces of the batch in all processes, where there are several
 
 
 Prepared = tuple[NDArray[np.uint8], NDArray[np.float32] | None]
@@ -103,13 +105,20 @@ class Loader:
     workers changes nothing and a resumed epoch continues exactly. With `train=False` faces come
     in the order of the listing, not varied, their middle cut out. No face is dropped: the last
     batch is partial, and where it would be one face, which no batch norm can learn from, that face
-    joins the batch before.
+    joins the batch before. Of several processes that train together each prepares its `part`.
     """
 
     def __init__(
-        self, dataset: FaceDataset, settings: DataSettings, *, seed: int, train: bool
+        self,
+        dataset: FaceDataset,
+        settings: DataSettings,
+        *,
+        seed: int,
+        train: bool,
+        part: Part = WHOLE,
     ) -> None:
         self.dataset = dataset
+        self.part = part
         self.seed = seed
         self.train = train
         self.batch_size = settings.batch_size
@@ -122,7 +131,7 @@ class Loader:
         every = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=-1)
         self._levels = dataset.preprocessing.normalised(every).reshape(3, 1, 256)
         # Without variation a batch is a copy: cheaper than handing it over between processes.
-        self.workers = 0 if level == "none" else workers_for(settings.workers)
+        self.workers = 0 if level == "none" else workers_for(settings.workers, part.count)
 
     def __call__(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of this epoch from number `start` on, on the CPU.
@@ -153,8 +162,9 @@ class Loader:
         return [
             _Task(
                 epoch=epoch,
-                indices=order[cut],
-                repeats=seen[cut],
+                indices=self.part.of(order[cut]),
+                repeats=self.part.of(seen[cut]),
+                whole=self.part.whole(order[cut]),
             )
             for cut in self._cuts
         ]
@@ -169,6 +179,7 @@ class Loader:
             votes=None if listing.votes is None else torch.from_numpy(listing.votes[task.indices]),
             landmarks=None if landmarks is None else torch.from_numpy(landmarks),
             ids=tuple(listing.ids[i] for i in task.indices.tolist()),
+            whole=task.whole,
         )
 
     def _normalised(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -182,20 +193,21 @@ class Loader:
         return images
 
 
-def workers_for(wish: int) -> int:
+def workers_for(wish: int, trainings: int = 1) -> int:
     """Number of worker processes: the wish, or for -1 what this machine can use.
 
     None on one or two cores, where they would take time from the training itself, and none where
     processes cannot be forked, where each would import everything anew in every epoch. On Kaggle
-    four, or as many as there are cores: they are few, and the training is the GPU's.
+    four, or as many as there are cores: they are few, and the training is the GPU's. Several
+    processes that train together share what the machine can use.
     """
     if wish >= 0:
         return wish
     if sys.platform != "linux":
         return 0
-    cores = len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0)) // trainings
     if workplace().kind == "kaggle":
-        return min(cores, MOST_WORKERS)
+        return min(cores, MOST_WORKERS // trainings)
     return 0 if cores <= 2 else min(cores - 2, _MOST_WORKERS)
 
 

@@ -3,6 +3,8 @@
 Legend: N faces, C classes.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,6 +51,30 @@ def repeats(order: Integers) -> Integers:
     seen = np.empty(len(order), dtype=np.intp)
     seen[by_face] = ranks - np.repeat(starts, runs)
     return seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Which faces of each batch one of several processes takes: every `count`-th, from `rank` on.
+
+    A batch with fewer than two faces for each process is taken whole by all of them: a batch norm
+    cannot learn from one face.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    def of(self, faces: Integers) -> Integers:
+        """Faces of a batch (B,) that are this process's."""
+        return faces if len(faces) < 2 * self.count else faces[self.rank :: self.count]
+
+    def whole(self, faces: Integers) -> int | None:
+        """Size of a batch (B,) where it is shared out, None where it is not."""
+        return len(faces) if self.count > 1 else None
+
+
+WHOLE = Part()
+"""Every face of every batch, for the one process there is."""
 
 
 def _generator(seed: int, epoch: int) -> np.random.Generator:

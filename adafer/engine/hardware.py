@@ -94,9 +94,10 @@ def set_seed(seed: int, deterministic: bool = False) -> None:
     torch.use_deterministic_algorithms(deterministic)
 
 
-def step_seed(seed: int, epoch: int, batch: int) -> int:
+def step_seed(seed: int, epoch: int, batch: int, rank: int = 0) -> int:
     """Seed of everything random inside one forward pass: a pure function of where it stands."""
-    state = np.random.SeedSequence((seed % 2**64, epoch, batch)).generate_state(1, np.uint64)
+    place = (seed % 2**64, epoch, batch, *((rank,) if rank else ()))
+    state = np.random.SeedSequence(place).generate_state(1, np.uint64)
     return int(state[0])
 
 

@@ -8,7 +8,17 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
+from adafer.errors import AdaferError
+
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP")
+
+
+class Interrupted(AdaferError):
+    """A training that a signal ended, saved; its exit code is the shell's, 128 + the signal."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__("stopped by a signal and saved; go on with `adafer train --resume`")
+        self.exit_code = 128 + signal_number
 
 
 class StopRequest:
@@ -63,5 +73,9 @@ class StopRequest:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
+        self.ask(number)
+
+    def ask(self, number: int) -> None:
+        """Ask in the name of a signal that another process received."""
         self.signal = number
         self.reason = f"{signal.Signals(number).name} was received"

@@ -7,7 +7,7 @@ images in a batch.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from adafer.contracts import Batch, Loss, Output
 from adafer.engine import hardware, optim
 from adafer.engine.batches import Batches, answer, some_ids, tell_progress, to_device
+from adafer.engine.ranks import ALONE, Ranks
 from adafer.engine.state import EpochRecord, State, Stopper, Totals
 from adafer.errors import AdaferError, DataError, MachineError
 from adafer.settings.training import PhaseSettings, TrainSettings
@@ -46,6 +47,7 @@ def fit(
     stop: Callable[[], bool] | None = None,
     on_step: Callable[[State], None] | None = None,
     may_rest: Sequence[str] = (),
+    ranks: Ranks = ALONE,
 ) -> Iterator[EpochRecord]:
     """Train from where the state stands, and hand over after each epoch.
 
@@ -54,7 +56,10 @@ def fit(
     (B,) or scalar, to be averaged over the faces. `stop` is asked after each optimiser step: when
     it says yes inside an epoch, a record with `finished=False` is handed over as the last one, and
     the state may be saved as it is. `on_step` sees the state after each optimiser step, when it may
-    be saved too. `may_rest` names parameters, or modules, that the loss need not reach.
+    be saved too. `may_rest` names parameters, or modules, that the loss need not reach. `ranks` are
+    the processes that train together, each called with its own part of the same batches: they
+    start from the weights of the first, take the same steps and stop at the same one; the figures
+    are those of whole batches, and running statistics of a batch norm are of one's own part.
 
     Raises:
         AdaferError: a loss or gradient that is not finite; the weights are those of the step
@@ -67,8 +72,9 @@ def fit(
     schedule = optim.Schedule(
         phases=phases, batches_per_epoch=batches.batches_per_epoch, accumulate=train.accumulate
     )
-    stepper = _Stepper(state, loss, schedule, train, prepare, figures, may_rest)
-    while state.epoch < schedule.epochs and not (stop is not None and stop()):
+    stepper = _Stepper(state, loss, schedule, train, prepare, figures, may_rest, ranks)
+    ranks.spread(state.model, state.average)
+    while state.epoch < schedule.epochs and not _asked(stop, ranks):
         state.enter(phases, schedule.phase_at(state.epoch))
         finished = _train_epoch(stepper, batches, stop, on_step)
         record = _record(state, schedule, finished)
@@ -91,7 +97,7 @@ def _train_epoch(
     stream: Iterator[Batch] | None = None
     since = time.perf_counter()
     while state.batch < total:
-        if stop is not None and stop():
+        if _asked(stop, stepper.ranks):
             return False
         try:
             with hardware.machine_limits(stepper.batch_size):
@@ -99,7 +105,7 @@ def _train_epoch(
                 group = list(islice(stream, min(stepper.train.accumulate, total - state.batch)))
         except MachineError:
             # A signal to the whole process group ends the loader's processes as well.
-            if stop is not None and stop():
+            if stop is not None and stop() and stepper.ranks.count == 1:
                 return False
             raise
         if not group:
@@ -114,6 +120,11 @@ def _train_epoch(
         if on_step is not None:
             on_step(state)
     return True
+
+
+def _asked(stop: Callable[[], bool] | None, ranks: Ranks) -> bool:
+    """Whether any of the processes was asked to stop."""
+    return ranks.any(stop is not None and stop())
 
 
 def _record(state: State, schedule: optim.Schedule, finished: bool) -> EpochRecord:
@@ -149,7 +160,8 @@ class _Row:
 
     names: tuple[str, ...]
     values: Tensor  # (len(names),) float32
-    faces: int
+    faces: int  # of the whole batch
+    weight: float  # how many of them this process stands for
     ids: tuple[str, ...]
 
 
@@ -165,40 +177,43 @@ class _Stepper:
         prepare: Callable[[Batch], Batch] | None,
         figures: Callable[[Any], Mapping[str, Tensor]],
         may_rest: Sequence[str],
+        ranks: Ranks,
     ) -> None:
         self.state, self.loss, self.schedule, self.train = state, loss, schedule, train
         self.prepare, self.figures, self.may_rest = prepare, figures, may_rest
+        self.ranks = ranks
         self.batch_size = 0
 
     def take(self, group: list[Batch]) -> None:
         """Take the step; every batch counts by its faces, so a smaller last group is right too."""
         state = self.state
-        sizes = [len(batch.ids) for batch in group]
-        self.batch_size = max(sizes)
+        self.batch_size = max(len(batch.ids) for batch in group)
+        faces = sum(batch.whole or len(batch.ids) for batch in group)
         optim.set_rates(state.optimiser, self.schedule.factor(state.epoch, state.batch))
         state.optimiser.zero_grad(set_to_none=True)
         with hardware.machine_limits(self.batch_size):
             rows = [
-                self._backward(batch, state.batch + offset, sizes[offset] / sum(sizes))
+                self._backward(batch, state.batch + offset, faces)
                 for offset, batch in enumerate(group)
             ]
             if not state.gradients_checked:
                 optim.require_gradients(state.model, self.may_rest)
                 state.gradients_checked = True
             norm = self._gradient_norm()
-            numbers = torch.cat([*(row.values for row in rows), norm[None]]).tolist()
+            means = self._over_all(rows)
+            numbers = torch.cat([*(row.values for row in means), norm[None]]).tolist()
             self._check(rows, numbers)
             skipped = self._update(norm, numbers[-1])
-        self._count(rows, numbers, skipped)
+        self._count(means, numbers, skipped)
         state.step += 1
         state.batch += len(group)
 
-    def _backward(self, batch: Batch, number: int, share: float) -> _Row:
+    def _backward(self, batch: Batch, number: int, faces: int) -> _Row:
         """Add this batch's gradient, weighted by its share of the step's faces."""
         state, epoch = self.state, self.state.epoch
         progress = self.schedule.progress(epoch, state.batch)
         tell_progress(state.model, progress)
-        seed = hardware.step_seed(self.train.seed, epoch, number)
+        seed = hardware.step_seed(self.train.seed, epoch, number, self.ranks.rank)
         hardware.seed_device(state.device, seed)
         batch = to_device(batch, state.device)
         if self.prepare is not None:
@@ -208,8 +223,14 @@ class _Stepper:
         # Outside autocast: what a loss sums, it sums in the arithmetic that it chose.
         terms = self.loss(output, batch, progress)
         loss = torch.stack([term.float() for term in terms.values()]).sum()
+        share = self._weight(batch) / faces
         state.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
         return self._row(batch, output, loss, terms)
+
+    def _weight(self, batch: Batch) -> float:
+        """How many faces of the whole batch this process stands for."""
+        here, whole = len(batch.ids), batch.whole or len(batch.ids)
+        return here if here < whole else whole / self.ranks.count  # small ones all take whole
 
     @torch.no_grad()
     def _row(self, batch: Batch, output: Output, loss: Tensor, terms: Mapping[str, Tensor]) -> _Row:
@@ -218,17 +239,30 @@ class _Stepper:
         for name, values in self.figures(output).items():
             named[f"figure/{name}"] = values.float().mean()
         stacked = torch.stack([value.detach().float() for value in named.values()])
-        return _Row(tuple(named), stacked, len(batch.ids), batch.ids)
+        faces = batch.whole or len(batch.ids)
+        return _Row(tuple(named), stacked, faces, self._weight(batch), batch.ids)
+
+    def _over_all(self, rows: list[_Row]) -> list[_Row]:
+        """Return the rows of the whole batches, from what each process has of its part."""
+        if self.ranks.count == 1:
+            return rows
+        shared = [row.values * row.weight / row.faces for row in rows]
+        for row, values in zip(rows, shared, strict=True):
+            values[row.names.index("correct")] *= row.faces / len(row.ids)  # a sum, no mean
+        self.ranks.add_up(shared)
+        return [replace(row, values=values) for row, values in zip(rows, shared, strict=True)]
 
     def _gradient_norm(self) -> Tensor:
+        """Sum the gradients over the processes, and measure them."""
         state = self.state
-        state.scaler.unscale_(state.optimiser)
         gradients = [
             parameter.grad
             for group in state.optimiser.param_groups
             for parameter in group["params"]
             if parameter.grad is not None
         ]
+        self.ranks.add_up(gradients)
+        state.scaler.unscale_(state.optimiser)
         return torch.nn.utils.get_total_norm(gradients).float()
 
     def _check(self, rows: list[_Row], numbers: list[float]) -> None:
@@ -237,7 +271,9 @@ class _Stepper:
         for row in rows:
             for name, number in zip(row.names, numbers[start:], strict=False):
                 if not math.isfinite(number):
-                    raise AdaferError(self._not_finite(_worded(name, row), number, row))
+                    said = self._not_finite(_worded(name, row), number, row)
+                    guilty = not row.values[row.names.index(name)].isfinite()
+                    raise AdaferError(self.ranks.sentence(said if guilty else "") or said)
             start += len(row.names)
         if not math.isfinite(numbers[-1]) and not self.state.scaler.is_enabled():
             raise AdaferError(self._not_finite("the gradient's norm", numbers[-1], rows[0]))

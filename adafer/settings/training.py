@@ -53,6 +53,9 @@ class TrainSettings:
     """Arithmetic of the forward pass; auto asks the machine."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
+    processes: int = 0
+    """Processes that share each batch, a GPU each; 0 takes every GPU that gets 16 faces of a batch,
+    unless --device names one."""
     compile: bool = False
     """torch.compile the model; pays on long GPU runs."""
     monitor: Literal["val_macro_f1", "val_acc", "val_loss"] = "val_macro_f1"

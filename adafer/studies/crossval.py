@@ -12,8 +12,9 @@ from typing import Any
 from adafer.data import open_data
 from adafer.data.folds import Fold
 from adafer.engine.lock import LOCK_NAME, run_lock
+from adafer.engine.signals import Interrupted
 from adafer.errors import AdaferError, DataError, MachineError, WordsError
-from adafer.experiment import Interrupted, train
+from adafer.experiment import train
 from adafer.kaggle import default_runs
 from adafer.plain_values import finite
 from adafer.predictions_file import as_text, csv_bytes, write_bytes
@@ -46,6 +47,7 @@ MAY_CHANGE = (
     "synthetic",
     "workers",
     "device",
+    "processes",
     "teacher",
 )
 """Settings that a resumed cross-validation may change: none of them changes what is learned."""

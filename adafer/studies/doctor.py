@@ -19,8 +19,8 @@ from adafer.data.loader import Loader
 from adafer.engine import optim
 from adafer.engine.batches import answer, to_device
 from adafer.errors import AdaferError
-from adafer.experiment import LEARNS_NOTHING, prepare_training, training_batches
 from adafer.progress import Silence
+from adafer.readiness import prepare_training, training_batches
 from adafer.recipe import Recipe
 from adafer.studies.doctor_batch import largest_batch
 from adafer.studies.doctor_machine import Check, Verdict, machine_checks
@@ -147,7 +147,7 @@ def _answer(patient: _Patient) -> Check:
 def _gradients(patient: _Patient) -> Check:
     """In every phase each parameter that should learn is reached, and every stage by enough."""
     training = patient.training
-    resting = LEARNS_NOTHING.get(getattr(training.recipe.model, "halting", ""), ())
+    resting = training.resting
     norms: dict[str, float] = {}
     for phase in training.phases:
         model = copy.deepcopy(training.state.model)

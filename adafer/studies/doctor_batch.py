@@ -154,7 +154,7 @@ def _of(batch: Batch, size: int) -> Batch:
     """A batch of this size, made of the same faces again and again."""
     again = torch.arange(size, device=batch.images.device) % len(batch.ids)
     values = {item.name: getattr(batch, item.name) for item in fields(batch)}
-    taken = {n: v[again] for n, v in values.items() if isinstance(v, Tensor)}
+    taken: dict[str, Any] = {n: v[again] for n, v in values.items() if isinstance(v, Tensor)}
     return replace(batch, **taken, ids=tuple(batch.ids[n] for n in again.tolist()))
 
 

@@ -22,10 +22,10 @@ from adafer.contracts import Batch
 from adafer.engine import hardware
 from adafer.engine.batches import Batches, answer, to_device
 from adafer.errors import DataError
-from adafer.experiment import prepare_training, training_batches
 from adafer.plain_values import finite
 from adafer.predictions_file import csv_bytes, write_bytes
 from adafer.progress import Watcher, usual_watcher
+from adafer.readiness import prepare_training, training_batches
 from adafer.recipe import Recipe
 from adafer.training import Training
 

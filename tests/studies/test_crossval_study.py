@@ -18,9 +18,9 @@ from sklearn.metrics import accuracy_score, f1_score
 import adafer
 from adafer import cli
 from adafer.data import open_data
+from adafer.engine.signals import Interrupted
 from adafer.errors import AdaferError, DataError
 from adafer.evaluation import evaluate
-from adafer.experiment import Interrupted
 from adafer.predictions_file import read_predictions
 from adafer.run import Run
 from adafer.studies import crossval as study

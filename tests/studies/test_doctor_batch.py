@@ -13,8 +13,8 @@ from torch.utils._pytree import tree_leaves
 
 from adafer.contracts import Batch
 from adafer.engine import optim
-from adafer.experiment import prepare_training, training_batches
 from adafer.progress import Silence
+from adafer.readiness import prepare_training, training_batches
 from adafer.recipes import find_recipe
 from adafer.studies import doctor_batch
 from adafer.studies.doctor_batch import Needs, estimated, largest_batch

@@ -1,0 +1,56 @@
+"""The program of each process that trains with others; `adafer.launch` starts it."""
+
+import os
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from pathlib import Path
+
+from adafer.engine.ranks import joined
+from adafer.engine.signals import StopRequest
+from adafer.errors import AdaferError
+from adafer.experiment import train_ordered
+from adafer.launch import read_order, tell
+from adafer.progress import Console, Silence, Watcher
+from adafer.recipe import Recipe
+
+
+def main(place: Path) -> int:
+    """Train as ordered, leave word of the end, and return the exit code."""
+    rank = int(os.environ["RANK"])
+    order = read_order(place)
+    stop = StopRequest(order.hours)
+    watcher: Watcher = Silence()
+    if rank == 0:
+        threading.Thread(target=_listen, args=(stop,), daemon=True).start()
+        if order.show != "nothing":
+            watcher = Console(quiet=order.show == "table")
+    else:
+        warnings.simplefilter("ignore")  # the first says the same
+    try:
+        with joined() as ranks:
+            run = train_ordered(Recipe.from_dict(order.recipe), order, watcher, stop, ranks)
+    except AdaferError as error:
+        trace = traceback.format_exc()
+        tell(place, rank, exit_code=error.exit_code, sentence=str(error), trace=trace)
+        return 1
+    if run is not None:
+        tell(place, rank, run=str(run.path), signal=stop.signal)
+    return 0
+
+
+def _listen(stop: StopRequest) -> None:
+    """Stop in good order when the starter says so, by a signal's number, or is there no more.
+
+    A starter that dies after it has said so was asked twice: then at once.
+    """
+    said = os.read(sys.stdin.fileno(), 1)
+    stop.ask(said[0] if said else signal.SIGTERM)
+    if said and not os.read(sys.stdin.fileno(), 1):
+        os._exit(128 + said[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
