@@ -30,7 +30,7 @@ from adafer.run import write_json
 
 LEAST_FACES = 16
 """Faces of a batch that a GPU must get for it to be used without being asked for."""
-GRACE = 5.0
+GRACE = 3.0
 """Seconds that the other processes have to end once one of them failed."""
 FAILURES = {kind.exit_code: kind for kind in (AdaferError, WordsError, DataError, MachineError)}
 ORDER = "order.json"
@@ -71,7 +71,8 @@ def process_count(recipe: Recipe) -> int:
     if wish > 1 and (":" in device or kind not in ("cpu", "cuda")):
         raise WordsError(f"--device {device} is one device; leave it or --processes {wish} out")
     if wish > 1 and kind == "cuda" and gpus < wish:
-        raise MachineError(f"--processes {wish}, and this machine has {gpus} GPU; leave it out")
+        there = f"{gpus} GPU" if gpus == 1 else f"{gpus} GPUs"
+        raise MachineError(f"--processes {wish}, and this machine has {there}; leave it out")
     if batch < 2 * wish:
         raise WordsError(
             f"--processes {wish} share a batch of {batch}; each needs two faces, so use "
@@ -124,7 +125,7 @@ def _started(place: Path, count: int) -> Iterator["subprocess.Popen[bytes]"]:
         start_new_session=True,
     )
     readers = [threading.Thread(target=_pass_on_errors, args=(process.stderr, place), daemon=True)]
-    if not at_terminal:
+    if process.stdout is not None:
         readers.append(threading.Thread(target=_pass_on, args=(process.stdout,), daemon=True))
     for reader in readers:
         reader.start()
@@ -207,18 +208,20 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         process.stdin.close()
 
 
-def _pass_on(lines: IO[bytes] | None) -> None:
+def _pass_on(lines: IO[bytes]) -> None:
     """Write what the processes print to this process's own output, a notebook's cell maybe."""
-    for line in lines or ():
-        sys.stdout.write(line.decode(errors="replace"))
-        sys.stdout.flush()
+    with lines:
+        for line in lines:
+            sys.stdout.write(line.decode(errors="replace"))
+            sys.stdout.flush()
 
 
-def _pass_on_errors(lines: IO[bytes] | None, place: Path) -> None:
+def _pass_on_errors(lines: IO[bytes], place: Path) -> None:
     """The same for warnings; a failure with a sentence needs no launcher's banner."""
-    for line in lines or ():
-        if not _failures(place):
-            sys.stderr.write(line.decode(errors="replace"))
+    with lines:
+        for line in lines:
+            if not _failures(place):
+                sys.stderr.write(line.decode(errors="replace"))
 
 
 def _outcomes(place: Path) -> list[dict[str, Any]]:

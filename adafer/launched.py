@@ -7,8 +7,9 @@ import threading
 import traceback
 import warnings
 from pathlib import Path
+from typing import NoReturn
 
-from adafer.engine.ranks import joined
+from adafer.engine.ranks import join, leave
 from adafer.engine.signals import StopRequest
 from adafer.errors import AdaferError
 from adafer.experiment import train_ordered
@@ -17,8 +18,8 @@ from adafer.progress import Console, Silence, Watcher
 from adafer.recipe import Recipe
 
 
-def main(place: Path) -> int:
-    """Train as ordered, leave word of the end, and return the exit code."""
+def main(place: Path) -> NoReturn:
+    """Train as ordered, leave word of the end, and end."""
     rank = int(os.environ["RANK"])
     order = read_order(place)
     stop = StopRequest(order.hours)
@@ -30,15 +31,19 @@ def main(place: Path) -> int:
     else:
         warnings.simplefilter("ignore")  # the first says the same
     try:
-        with joined() as ranks:
-            run = train_ordered(Recipe.from_dict(order.recipe), order, watcher, stop, ranks)
+        ranks = join()
+        run = train_ordered(Recipe.from_dict(order.recipe), order, watcher, stop, ranks)
+        ranks.meet()
     except AdaferError as error:
         trace = traceback.format_exc()
         tell(place, rank, exit_code=error.exit_code, sentence=str(error), trace=trace)
-        return 1
+        leave(1)
+    except BaseException:
+        traceback.print_exc()
+        leave(1)
     if run is not None:
         tell(place, rank, run=str(run.path), signal=stop.signal)
-    return 0
+    leave(0)
 
 
 def _listen(stop: StopRequest) -> None:
@@ -53,4 +58,4 @@ def _listen(stop: StopRequest) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    main(Path(sys.argv[1]))

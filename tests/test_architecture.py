@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "adafer"
 
 FLOORS = [
+    {"__main__"},
     {"cli"},
     {"commands"},
     {"words"},
@@ -158,8 +159,8 @@ def test_the_root_stays_small() -> None:
 
 
 def test_no_function_hides_an_import() -> None:
-    """Imports sit on top, but for optional extras, quick help and the choice of back end."""
-    allowed = {"cli.py", "__init__.py", "predictor.py", "trackers.py"}
+    """Imports sit on top, but for extras, quick help, a back end's choice and what takes long."""
+    allowed = {"cli.py", "__init__.py", "predictor.py", "trackers.py", "transfer.py", "split.py"}
     for path in modules():
         if path.name in allowed or path.parent.name == "commands":
             continue
@@ -169,3 +170,14 @@ def test_no_function_hides_an_import() -> None:
                     n for n in ast.walk(function) if isinstance(n, ast.Import | ast.ImportFrom)
                 ]
                 assert not hidden, f"{path.name}: {function.name} imports inside"
+
+
+def test_what_takes_seconds_to_import_waits_until_it_is_needed() -> None:
+    program = """
+import sys
+import adafer.experiment
+slow = {"timm", "torchvision", "sklearn", "torch._dynamo"}
+print(*slow & sys.modules.keys())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "", done.stderr

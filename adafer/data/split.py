@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold
 
 from adafer.data.listing import Listing
 from adafer.errors import DataError, WordsError
@@ -111,7 +110,9 @@ def shared_groups(groups: Sequence[str], places: Places) -> int:
 
 
 def _dealt(labels: Places, codes: Places, number: int, way: Way, seed: int) -> Places:
-    """Fold of each face by scikit-learn; few faces are dealt in turn."""
+    """Fold of each face by scikit-learn, imported for it alone; few faces are dealt in turn."""
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold
+
     places = np.arange(len(labels), dtype=np.int64) % number
     enough = len(labels) and np.bincount(labels).max() >= number
     if not enough or len(np.unique(codes)) < number:

@@ -6,11 +6,13 @@ finite) is told to all before anybody acts on it. Legend: R processes.
 """
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
+from typing import NoReturn
 
 import torch
 from torch import Tensor, distributed, nn
@@ -101,22 +103,28 @@ ALONE = Ranks()
 """A training in one process."""
 
 
-@contextmanager
-def joined() -> Iterator[Ranks]:
+def join() -> Ranks:
     """Join the processes that a launcher started, each with a GPU of its own where there are any.
 
-    Read from the variables of torchrun: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT.
-    They part together; one that failed leaves as it is, since the others may wait for it.
+    Read from the variables of torchrun: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT. A
+    process that joined ends with `leave`.
     """
     backend = "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
         backend = "cpu:gloo,cuda:nccl"
     distributed.init_process_group(backend, timeout=LONGEST_WAIT)
-    ranks = Ranks(rank=distributed.get_rank(), count=distributed.get_world_size())
-    yield ranks
-    ranks.meet()
-    distributed.destroy_process_group()
+    return Ranks(rank=distributed.get_rank(), count=distributed.get_world_size())
+
+
+def leave(exit_code: int) -> NoReturn:
+    """End this process at once.
+
+    Taking the group apart waits for the others, and now and then aborts in a thread of gloo.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:

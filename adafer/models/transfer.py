@@ -6,16 +6,19 @@ Legend: B images, C classes, D features.
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import timm
-from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
 from adafer.contracts import Output
 from adafer.errors import WordsError
 from adafer.models.stages import stages_of_backbone
 from adafer.settings.model import GrefelSettings, TransferSettings
+
+if TYPE_CHECKING:
+    from timm.models import PretrainedCfg
+
+# timm is imported where it is used: that takes longer than torch, and most models need none of it.
 
 _OLD_NOISY_STUDENT = re.compile(r"(tf_efficientnet_\w+)_ns")
 
@@ -61,6 +64,8 @@ def present_name(backbone: str) -> str:
     Raises:
         WordsError: if timm has no such backbone or weights; the nearest names are told.
     """
+    import timm
+
     old = _OLD_NOISY_STUDENT.fullmatch(backbone)
     name = f"{old[1]}.ns_jft_in1k" if old else backbone
     architecture, _, tag = name.partition(".")
@@ -87,8 +92,10 @@ def input_needs(settings: TransferSettings | GrefelSettings) -> InputNeeds:
     )
 
 
-def published(name: str) -> PretrainedCfg:
+def published(name: str) -> "PretrainedCfg":
     """Return what timm knows of a backbone's published weights; raises WordsError if nothing."""
+    import timm
+
     config = timm.get_pretrained_cfg(name)
     if config is None:
         raise WordsError(f"timm says nothing of the input of {name!r}; choose another --backbone")
@@ -111,6 +118,8 @@ def backbone_of(
     Raises:
         WordsError: if it cannot be built so.
     """
+    import timm
+
     extra: dict[str, Any] = {}
     if published(name).fixed_input_size:
         extra["img_size"] = img_size

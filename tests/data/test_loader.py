@@ -15,8 +15,10 @@ from sklearn.utils.class_weight import compute_class_weight
 from adafer.contracts import Batch
 from adafer.data import loader as loader_module
 from adafer.data import sampler, toy
+from adafer.data.batched import BatchedLoader
 from adafer.data.dataset import FaceDataset
 from adafer.data.loader import Loader, workers_for
+from adafer.data.sampler import Part
 from adafer.errors import MachineError
 from adafer.image import Preprocessing
 from adafer.settings.data import DataSettings
@@ -289,3 +291,38 @@ def test_the_signal_handler_of_the_caller_is_left_in_place(grey: FaceDataset):
     before = signal.getsignal(signal.SIGCHLD)
     list(Loader(grey, replace(SETTINGS, workers=1), seed=0, train=True)(0))
     assert signal.getsignal(signal.SIGCHLD) == before
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("engine", [Loader, BatchedLoader])
+def test_parts_of_several_processes_are_the_batch_without_a_change(
+    grey: FaceDataset, count: int, engine: type
+):
+    """50 faces in batches of 8: the last has 2, too few to be shared, so each process has both."""
+    words = {"seed": 3, "train": True} if engine is Loader else {"seed": 3}
+    whole = list(engine(grey, SETTINGS, **words)(1, 2))
+    parts = [
+        list(engine(grey, SETTINGS, **words, part=Part(rank=rank, count=count))(1, 2))
+        for rank in range(count)
+    ]
+    assert all(batch.whole is None for batch in whole)
+    for number, batch in enumerate(whole):
+        mine = [part[number] for part in parts]
+        assert [part.whole for part in mine] == [len(batch.ids)] * count
+        if len(batch.ids) == 2:
+            assert all(same([batch], [part]) for part in mine)
+            continue
+        assert sorted(name for part in mine for name in part.ids) == sorted(batch.ids)
+        for rank, part in enumerate(mine):
+            assert len(part.ids) >= 2
+            assert part.ids == batch.ids[rank::count]
+            torch.testing.assert_close(part.images, batch.images[rank::count], rtol=0, atol=1e-6)
+            assert torch.equal(part.labels, batch.labels[rank::count])
+
+
+def test_processes_that_train_together_share_the_cores(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loader_module.sys, "platform", "linux")
+    monkeypatch.setattr(loader_module.os, "sched_getaffinity", lambda _: set(range(16)))
+    assert workers_for(-1, 2) == 6  # of 8 cores each
+    assert workers_for(-1, 8) == 0
+    assert workers_for(5, 2) == 5
