@@ -17,6 +17,7 @@ from adafer.contracts import Batch
 from adafer.engine import hardware, optim
 from adafer.engine.batches import answer, to_device
 from adafer.evaluation import set_full_depth
+from adafer.launch import process_count
 from adafer.settings.training import PhaseSettings
 from adafer.studies.doctor_machine import Check, Verdict
 from adafer.training import Training
@@ -199,14 +200,17 @@ def _peak(training: Training, batch: Batch, size: int) -> int:
 
 
 def _judged(training: Training, largest: int, safe: int, said: str) -> Check:
-    """Compare with the recipe's own batch; below `safe` it surely fits."""
-    own = training.recipe.data.batch_size
-    said += f"; this recipe's has {own:,}"
+    """Compare with the recipe's own batch, or a GPU's part of it; below `safe` it surely fits."""
+    whole, gpus = training.recipe.data.batch_size, process_count(training.recipe)
+    own = -(-whole // gpus)
+    said += f"; this recipe's has {whole:,}" + (f", {own:,} on each GPU" if gpus > 1 else "")
     verdict: Verdict = "pass" if own <= safe else "warn" if own <= largest else "fail"
     if verdict == "pass":
         return Check(name="largest batch", verdict=verdict, said=said)
-    fits = _rounded(safe)
-    todo = f"--batch-size {fits} --accumulate {-(-own // fits)}" if fits else "a smaller --img-size"
+    fits = _rounded(safe) * gpus
+    todo = (
+        f"--batch-size {fits} --accumulate {-(-whole // fits)}" if fits else "a smaller --img-size"
+    )
     if hasattr(training.recipe.model, "checkpoint_block"):
         todo += ", or --checkpoint-block"
     return Check(name="largest batch", verdict=verdict, said=said, todo=f"use {todo}")

@@ -97,7 +97,10 @@ def _cuda() -> Check:
     major, minor = torch.cuda.get_device_capability()
     built = torch.cuda.get_arch_list()
     gigabytes = torch.cuda.get_device_properties(0).total_memory / 1e9
-    said = f"{name}, {gigabytes:.0f} GB, sm_{major}{minor}; torch was built for {' '.join(built)}"
+    count = torch.cuda.device_count()
+    several = f"{count} x " if count > 1 else ""  # a training takes them all
+    said = f"{several}{name}, {gigabytes:.0f} GB, sm_{major}{minor}; torch was built for "
+    said += " ".join(built)
     if not runs_on(major, minor, built):
         return _check(
             "accelerator",

@@ -116,6 +116,7 @@ def test_a_gpu_without_kernels_and_a_broken_torchvision_are_faults_of_the_machin
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla P100")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (6, 0))
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80"])
@@ -132,6 +133,7 @@ def test_a_gpu_without_kernels_and_a_broken_torchvision_are_faults_of_the_machin
     checks = {check.name: check for check in machine_checks(tmp_path)}
     assert checks["accelerator"].verdict == checks["torchvision"].verdict == "fail"
     assert "torch 2.7.1" in checks["accelerator"].todo
+    assert checks["accelerator"].said.startswith("2 x Tesla P100, 16 GB")
     assert "--force-reinstall" in checks["torchvision"].todo
 
 

@@ -142,6 +142,10 @@ def test_the_verdict_weighs_how_far_off_an_estimate_may_be(monkeypatch: pytest.M
     check = largest_batch(training, batch)
     assert (check.verdict, check.todo) == ("fail", "use --batch-size 3 --accumulate 3")
     assert largest_batch(training, batch, 64.0).verdict == "pass"
+    halved, batch = prepared(processes=2, device="cpu")
+    check = largest_batch(halved, batch)
+    assert "this recipe's has 8, 4 on each GPU" in check.said
+    assert (check.verdict, check.todo) == ("warn", "use --batch-size 6 --accumulate 2")
     needing(monkeypatch, room * 2)
     assert "a smaller --img-size" in largest_batch(training, batch).todo
 
