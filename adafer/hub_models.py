@@ -125,9 +125,9 @@ def fetch_model(
         )
     checked_name(repository)
     with hub_errors(repository, revision):
-        config = _downloaded(repository, CONFIG, revision)
+        config = downloaded(repository, CONFIG, revision)
         commit = config.parents[1].name  # both files from one commit, whatever happens meanwhile
-        weights = _downloaded(repository, WEIGHTS, commit)
+        weights = downloaded(repository, WEIGHTS, commit)
     found = _sha256_of(weights)
     if sha256 is not None and found != sha256.lower():
         _remove(weights)
@@ -139,7 +139,13 @@ def fetch_model(
     return FetchedModel(repository, commit, weights, found)
 
 
-def _downloaded(repository: str, place: str, revision: str | None) -> Path:
+def downloaded(repository: str, place: str, revision: str | None = None) -> Path:
+    """Path of a file of the hub in its cache, fetched if need be.
+
+    Raises:
+        HfHubHTTPError: the hub refuses it.
+        ClientError, OSError: it cannot be reached, and the cache does not hold the file.
+    """
     try:
         return Path(hf_hub_download(repository, place, revision=revision))
     except HfHubHTTPError:

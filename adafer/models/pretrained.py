@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HTTPError as ClientError  # type: ignore[attr-defined]
 from safetensors import SafetensorError
 from safetensors.torch import load as parsed
 from torch import Tensor
 
 from adafer.errors import DataError, MachineError, WordsError
+from adafer.hub_models import downloaded
 from adafer.models.grefel import GrefelNet
 from adafer.models.transfer import TransferNet, published
 from adafer.settings.model import GrefelSettings, TransferSettings
@@ -92,11 +93,11 @@ def _from_hub(name: str) -> Path:
         "FOLDER here and give it with --weights, or start at random with --no-pretrained"
     )
     try:
-        return Path(hf_hub_download(repository, FILE))
+        return downloaded(repository, FILE)
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "no answer"
         raise MachineError(f"the hub refused {repository} ({status}); {way_out}") from None
-    except OSError:  # no network, or told to stay off it, and not in the cache
+    except (OSError, ClientError):  # no network, or told to stay off it, and not in the cache
         raise MachineError(
             f"the weights of {name} are not here and the hub cannot be reached; {way_out}"
         ) from None

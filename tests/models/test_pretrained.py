@@ -1,11 +1,14 @@
 """Published weights: read from files that the tests write, refused where they do not fit."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 import timm
 import torch
 import trained
+from hub_stand_in import Repository
+from published_runs import client_of_a_new_hub
 from safetensors.torch import save_file
 
 from adafer import models
@@ -121,7 +124,7 @@ def test_without_network_the_way_to_the_weights_is_told(monkeypatch: pytest.Monk
     def unreachable(repository: str, file: str) -> str:
         raise ConnectionError("no route to the hub")
 
-    monkeypatch.setattr(pretrained, "hf_hub_download", unreachable)
+    monkeypatch.setattr(pretrained, "downloaded", unreachable)
     settings = TransferSettings(backbone="resnet18.tv_in1k")
     with pytest.raises(MachineError) as caught:
         models.fill_published(models.build(settings, 7, 32), settings)
@@ -135,16 +138,36 @@ def test_the_hub_is_asked_for_safetensors_of_the_very_weights(
 ) -> None:
     asked = []
 
-    def fetched(repository: str, file: str) -> str:
+    def fetched(repository: str, file: str) -> Path:
         asked.append((repository, file))
-        return str(published(tmp_path))
+        return published(tmp_path)
 
-    monkeypatch.setattr(pretrained, "hf_hub_download", fetched)
+    monkeypatch.setattr(pretrained, "downloaded", fetched)
     settings = TransferSettings(backbone="test_resnet")
     told = models.fill_published(models.build(settings, 7, 32), settings)
     assert asked == [("timm/test_resnet.r160_in1k", "model.safetensors")]
     assert told["source"] == "hub timm/test_resnet.r160_in1k"
     assert told["license"]
+
+
+@pytest.mark.parametrize("fault", [None, "hang up", 403, 500])
+def test_the_real_client_fetches_them_or_the_way_to_them_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int | str | None
+) -> None:
+    settings = TransferSettings(backbone="test_resnet")
+    model = models.build(settings, 7, 32)
+    with client_of_a_new_hub(tmp_path / "cache", monkeypatch) as hub:
+        held = {"model.safetensors": published(tmp_path).read_bytes()}
+        hub.repositories["timm/test_resnet.r160_in1k"] = Repository()
+        hub.repositories["timm/test_resnet.r160_in1k"].commit(held)
+        if fault is None:
+            told = models.fill_published(model, settings)
+            assert told["sha256"] == hashlib.sha256(held["model.safetensors"]).hexdigest()
+            return
+        hub.fail["resolve"] = fault
+        with pytest.raises(MachineError) as caught:
+            models.fill_published(model, settings)
+    assert "`hf download timm/test_resnet.r160_in1k model.safetensors" in str(caught.value)
 
 
 def test_a_backbone_without_published_weights_is_told() -> None:
@@ -157,7 +180,7 @@ def test_a_backbone_without_published_weights_is_told() -> None:
 
 
 def test_without_published_weights_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained, "hf_hub_download", None)
+    monkeypatch.setattr(pretrained, "downloaded", None)
     settings = TransferSettings(backbone="test_resnet", pretrained=False)
     assert models.fill_published(models.build(settings, 7, 32), settings) == {}
     assert issubclass(MachineError, AdaferError)
