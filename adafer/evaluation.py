@@ -103,6 +103,8 @@ def evaluate(
     chosen = hardware.choose_device(device)
     model = _with_depth(bundle.model, max_steps).to(chosen)
     watcher.said(f"{len(dataset)} faces of {recipe.data.source}, split {split} ({listing.layout})")
+    for note in dataset.listing.notes:
+        watcher.said(f"note: {note}")
     raw = measure(model, dataset, recipe, chosen, every_step=True, mirror=mirror)
     predictions = rescaled(raw, bundle.temperature)
     scores = score(predictions)
@@ -115,7 +117,8 @@ def evaluate(
         _tell_calibration(folder, bundle.temperature, score(raw, bootstrap=0), scores, watcher)
     page = folder / "report.html" if elsewhere else run.report
     faces = dataset.faces(np.arange(len(dataset)))
-    _write_page(run, page, predictions, scores, faces, listing, max_steps)
+    source = "" if data is None else recipe.data.source
+    _write_page(run, page, predictions, scores, faces, listing, max_steps, source)
     watcher.show(closing_table(scores, split=split, max_steps=getattr(model, "max_steps", None)))
     watcher.said(f"tables: {folder}")
     watcher.said(f"report: {page}")
@@ -193,6 +196,7 @@ def _write_page(
     faces: NDArray[np.uint8] | None,
     listing: Listing,
     max_steps: int | None = None,
+    source: str = "",
 ) -> None:
     context = Context(
         predictions=predictions,
@@ -205,6 +209,7 @@ def _write_page(
         split=listing.split,
         notes=listing.notes,
         max_steps=max_steps,
+        source=source,
     )
     write_report(page, context)
 

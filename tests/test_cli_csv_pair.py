@@ -195,6 +195,10 @@ def test_other_data_stands_instead_of_the_pair(trained_pair: Path, tmp_path: Pat
     assert cli.run(words) == 0
     folder = trained_pair / "outputs/tinyvgg/eval/test-other"
     assert json.loads((folder / "metrics.json").read_text())["n"] == 8
+    page = (folder / "report.html").read_text()
+    kicker = page[page.index("test split") - 200 : page.index("test split")]
+    assert str(other) in kicker
+    assert "train.csv" not in kicker
 
 
 def test_a_run_goes_on_where_its_files_were_moved_to(

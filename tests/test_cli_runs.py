@@ -3,13 +3,16 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import fakes
 import pytest
 from command_line import EPOCHS, ONE_THREAD, TINY, digest, files_of, refused, rows
 
-from adafer import cli
+from adafer import cli, evaluation
+from adafer.data.listing import Listing
 from adafer.engine.journal import COLUMNS
 from adafer.recipe import Recipe
 from adafer.run import Run
@@ -236,6 +239,20 @@ def test_an_evaluation_elsewhere_leaves_the_runs_own_tables(copied: Path, tmp_pa
     assert metrics["mean_steps"] == 1
     assert (copied / "eval/val/metrics.json").read_bytes() == before
     assert (copied / "report.html").read_bytes() == page
+
+
+def test_what_is_to_be_known_of_the_data_is_said_and_stands_on_the_page(
+    copied: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = evaluation.listing_of
+
+    def noted(*given: Any) -> Listing:
+        return replace(whole(*given), notes=("its landmarks are not those of the model",))
+
+    monkeypatch.setattr(evaluation, "listing_of", noted)
+    assert cli.run(["evaluate", str(copied)]) == 0
+    assert "note: its landmarks are not those of the model" in capsys.readouterr().out
+    assert "its landmarks are not those of the model" in (copied / "report.html").read_text()
 
 
 def test_evaluating_again_gives_the_same_table(copied: Path) -> None:

@@ -4,9 +4,8 @@ import argparse
 from pathlib import Path
 
 from adafer.commands.train import add_settings, check_place, check_published, chosen_recipe
-from adafer.kaggle import default_runs
 from adafer.recipe import Recipe
-from adafer.recipes import RECIPES
+from adafer.recipes import RECIPES, run_folders
 from adafer.settings.loss import LOSS_SETTINGS
 from adafer.words import Words, command_parser
 
@@ -67,8 +66,8 @@ def _parser(recipe: Recipe) -> Words:
     runs.add_argument("--config", type=Path, metavar="FILE", help="a saved recipe.yaml")
     runs.add_argument("--name", help="name of the folder (the recipe's name, then -crossval)")
     runs.add_argument(
-        "--runs", type=Path, default=default_runs(), metavar="DIR",
-        help="where runs are kept (runs; on Kaggle working/checkpoints)",
+        "--runs", type=Path, metavar="DIR",
+        help=f"where runs are kept ({recipe.runs}; on Kaggle working/checkpoints)",
     )  # fmt: skip
     runs.add_argument(
         "--resume",
@@ -105,13 +104,14 @@ def _planned(words: list[str]) -> Recipe:
     from adafer.studies.crossval_folder import latest_crossval, open_crossval
 
     known, _ = _early().parse_known_args(words)
+    folders = run_folders() if known.runs is None else (known.runs,)
     return (
-        open_crossval(Path(known.resume)) if known.resume else latest_crossval(known.runs)
+        open_crossval(Path(known.resume)) if known.resume else latest_crossval(*folders)
     ).recipe()
 
 
 def _early() -> argparse.ArgumentParser:
     early = Words(prog="adafer crossval", add_help=False, allow_abbrev=False)
     early.add_argument("--resume", nargs="?", const="")
-    early.add_argument("--runs", type=Path, default=default_runs())
+    early.add_argument("--runs", type=Path)
     return early

@@ -75,27 +75,43 @@ def detected(
 ) -> Listing:
     """Return the listing with the points of the surest face of each picture, NaN where none is.
 
-    A face with a box is looked for in its box. `each` is told how many faces are done.
+    A face with a box is looked for in its box. `each` is told how many faces are done. Pictures
+    that cannot be read are counted in the note; whether they may be left out is decided where the
+    faces are decoded.
     """
     found = np.full((len(listing), detector.points, 2), np.nan, np.float32)
-    for index, picture in enumerate(listing.pictures):
-        pixels, left, top = pixels_of(picture), 0, 0
-        box = listing.box(index)
-        if box is not None:
-            left, top = max(0, box[0]), max(0, box[1])
-            pixels = np.ascontiguousarray(pixels[top : box[3], left : box[2]])
-        faces = detector.find(pixels) if pixels.size else []
-        if faces:
-            found[index] = faces[0].points + np.array([left, top], np.float32)
+    unreadable = 0
+    for index in range(len(listing)):
+        try:
+            points = _points_of_face(listing, index, detector)
+        except (DataError, OSError):
+            points, unreadable = None, unreadable + 1
+        if points is not None:
+            found[index] = points
         each(index + 1)
     known = int(np.isfinite(found).all((1, 2)).sum())
     note = (
         f"landmarks of {listing.split}: the detector found {known:,} of {len(listing):,} faces "
         f"({known / max(1, len(listing)):.1%}); the others stand where the learned layout says"
     )
+    if unreadable:
+        note += f"; {unreadable:,} cannot be read"
     return replace(
         listing, landmarks=found, mirror_points=FIVE.mirror, notes=(*listing.notes, note)
     )
+
+
+def _points_of_face(
+    listing: Listing, index: int, detector: FaceDetector
+) -> NDArray[np.float32] | None:
+    """Points (P, 2) of the surest face in pixels of the picture; None where there is no face."""
+    pixels, left, top = pixels_of(listing.pictures[index]), 0, 0
+    box = listing.box(index)
+    if box is not None:
+        left, top = max(0, box[0]), max(0, box[1])
+        pixels = np.ascontiguousarray(pixels[top : box[3], left : box[2]])
+    faces = detector.find(pixels) if pixels.size else []
+    return faces[0].points + np.array([left, top], np.float32) if faces else None
 
 
 def landmarks_csv(listings: Mapping[str, Listing]) -> bytes:

@@ -92,7 +92,7 @@ def _kicker(context: Context) -> str:
     data = context.recipe.get("data")
     named = data if isinstance(data, dict) else {}
     files = [str(named[name]) for name in ("train_csv", "val_csv") if named.get(name)]
-    source = " and ".join(files) or named.get("data")
+    source = context.source or " and ".join(files) or named.get("data")
     recipe = str(context.recipe.get("name") or "")
     split = SPLITS.get(context.split, context.split)
     parts = [

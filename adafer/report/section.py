@@ -28,6 +28,7 @@ class Context:
     split: str = ""  # train, val or test
     notes: tuple[str, ...] = ()  # sentences about the data, its protocol first
     max_steps: int | None = None  # T, where it was changed after training
+    source: str = ""  # of the faces, where they are not the run's own
 
     def __post_init__(self) -> None:
         assert self.faces is None or len(self.faces) == len(self.predictions)

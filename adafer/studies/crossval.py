@@ -20,7 +20,7 @@ from adafer.plain_values import finite
 from adafer.predictions_file import as_text, csv_bytes, write_bytes
 from adafer.progress import Silence, Watcher, usual_watcher
 from adafer.recipe import Recipe
-from adafer.recipes import find_recipe
+from adafer.recipes import find_recipe, run_folders
 from adafer.report.study.crossval import crossval_page, crossval_table, fold_line, mean_line
 from adafer.run import Run, new_run, now, write_json
 from adafer.studies.crossval_folder import (
@@ -79,16 +79,17 @@ def crossval(
         AdaferError: as `train` says, with the fold named.
     """
     watcher = watcher or usual_watcher()
-    kept = Path(runs) if runs is not None else default_runs()
     end = None if hours is None else time.monotonic() + hours * 3600
     if folds is not None:
         changes["folds"] = folds
     if resume is not None:
-        place = open_crossval(Path(resume)) if str(resume) else latest_crossval(kept)
+        folders = run_folders() if runs is None else (Path(runs),)
+        place = open_crossval(Path(resume)) if str(resume) else latest_crossval(*folders)
         dealt = _planned_again(place, changes)
     else:
         chosen = find_recipe(recipe) if isinstance(recipe, str) else recipe
         chosen = chosen.changed(**{"folds": chosen.data.folds or FOLDS, **changes})
+        kept = default_runs(chosen.runs) if runs is None else Path(runs)
         place, dealt = _planned(chosen, kept, name, command)
         changes = {}
     try:

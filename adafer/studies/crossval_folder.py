@@ -90,16 +90,17 @@ def open_crossval(path: Path) -> Crossval:
     return found
 
 
-def latest_crossval(runs: Path) -> Crossval:
-    """Return the cross-validation below `runs` that was written to last.
+def latest_crossval(*folders: Path) -> Crossval:
+    """Return the cross-validation below these folders that was written to last.
 
     Raises:
         DataError: if there is none.
     """
-    found = list(runs.glob(f"*/{PLAN}"))
+    found = [path for runs in folders for path in runs.glob(f"*/{PLAN}")]
     if not found:
+        looked = " or ".join(f"'{runs}'" for runs in folders)
         raise DataError(
-            f"no cross-validation to resume in '{runs}'; name its folder: --resume PATH"
+            f"no cross-validation to resume in {looked}; name its folder: --resume PATH"
         )
     return open_crossval(max(found, key=lambda path: path.stat().st_mtime).parent)
 

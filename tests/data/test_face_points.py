@@ -148,6 +148,25 @@ def test_a_detectors_points_are_of_the_whole_picture(
     assert any(note.startswith("landmarks of train: the detector") for note in listing.notes)
 
 
+def test_a_picture_that_cannot_be_read_is_counted_and_left_to_the_share_that_may_be(
+    folder: DataSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adafer.data.face_points.open_detector", lambda path: Seen())
+    broken = next((Path(folder.data) / "train").rglob("*.png"))
+    broken.write_bytes(b"no picture")
+    source = open_data(replace(folder, landmarks="detector", face_detector="y.onnx"))
+    listing = next(one for one in (source.train, source.validation) if broken in one.pictures)
+    assert listing.landmarks is not None
+    assert np.isnan(listing.landmarks[listing.pictures.index(broken)]).all()
+    assert listing.notes[-1].endswith("; 1 cannot be read")
+    with pytest.raises(DataError, match=broken.name):
+        FaceDataset(listing, Preprocessing(size=12, grey=True))
+    kept = FaceDataset(listing, Preprocessing(size=12, grey=True), max_bad=0.9)
+    assert len(kept) == len(listing) - 1
+    assert kept.landmarks is not None
+    assert len(kept.landmarks) == len(kept)
+
+
 def test_a_model_that_reads_none_refuses_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["train", "tinyvgg", "--landmarks", "points.csv"]) == 2
     assert "tinyvgg reads no landmarks; leave --landmarks out" in capsys.readouterr().err

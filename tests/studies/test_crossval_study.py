@@ -213,6 +213,16 @@ def test_the_time_is_that_of_all_folds_and_the_rest_is_left_for_a_resume(
     assert latest_crossval(half.parent).path == half
 
 
+def test_without_a_folder_it_is_kept_where_the_recipes_runs_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(study, "_train_folds", lambda *_: False)
+    started = adafer.crossval("grefel", 2, toy_faces=70)
+    assert started.path == Path("outputs/grefel-crossval")
+    assert adafer.crossval(resume="").path == started.path
+
+
 @pytest.mark.parametrize("word", [("--lr", "0.5"), ("--folds", "4"), ("--seed", "9")])
 def test_a_resume_that_would_make_the_folds_differ_is_refused(
     half: Path, word: tuple[str, str], capsys: pytest.CaptureFixture[str]
