@@ -6,9 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from adafer.bundle import Bundle, Which, load_bundle
@@ -116,9 +114,8 @@ def evaluate(
     if predictions is not raw:
         _tell_calibration(folder, bundle.temperature, score(raw, bootstrap=0), scores, watcher)
     page = folder / "report.html" if elsewhere else run.report
-    faces = dataset.faces(np.arange(len(dataset)))
     source = "" if data is None else recipe.data.source
-    _write_page(run, page, predictions, scores, faces, listing, max_steps, source)
+    _write_page(run, page, predictions, scores, dataset, listing, max_steps, source)
     watcher.show(closing_table(scores, split=split, max_steps=getattr(model, "max_steps", None)))
     watcher.said(f"tables: {folder}")
     watcher.said(f"report: {page}")
@@ -169,9 +166,7 @@ def report(path: Path, *, split: str = "val") -> Path:
     dataset = FaceDataset(
         listing_of(recipe, split, bundle), bundle.preprocessing, recipe.data.max_bad
     )
-    faces = (
-        dataset.faces(np.arange(len(dataset))) if dataset.listing.ids == predictions.ids else None
-    )
+    faces = dataset if dataset.listing.ids == predictions.ids else None
     _write_page(run, run.report, predictions, score(predictions), faces, dataset.listing)
     return run.report
 
@@ -183,8 +178,7 @@ def write_first_page(run: Run, dataset: FaceDataset, predictions: Predictions) -
     best = best_row(rows, run.recipe().train.monitor)
     write_bytes(run.path / "history.png", history_png(rows, best))
     write_evaluation(run.evaluation(dataset.listing.split), predictions, scores)
-    faces = dataset.faces(np.arange(len(dataset)))
-    _write_page(run, run.report, predictions, scores, faces, dataset.listing)
+    _write_page(run, run.report, predictions, scores, dataset, dataset.listing)
     return scores
 
 
@@ -193,7 +187,7 @@ def _write_page(
     page: Path,
     predictions: Predictions,
     scores: Scores,
-    faces: NDArray[np.uint8] | None,
+    faces: FaceDataset | None,
     listing: Listing,
     max_steps: int | None = None,
     source: str = "",

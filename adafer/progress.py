@@ -23,6 +23,10 @@ COLUMNS = (
 )
 
 
+MANY = 2_000
+"""Faces from which on it is shown how many are read."""
+
+
 class Console:
     """Prints a training: one line an epoch, and a bar within the epoch on a terminal."""
 
@@ -53,6 +57,23 @@ class Console:
             self._bar.add_task("", total=total, epoch=epoch, loss=loss)
             self._bar.start()
         self._bar.update(self._bar.task_ids[0], completed=done, loss=loss)
+
+    def reading(self, split: str, done: int, total: int) -> None:
+        """Move the bar of the faces that are read; nothing where output is no terminal."""
+        if self.quiet or not self.terminal.is_terminal or total < MANY:
+            return
+        if self._bar is None:
+            self._bar = Progress(
+                TextColumn("faces of {task.description}"),
+                BarColumn(bar_width=30),
+                TextColumn("{task.completed:,}/{task.total:,} read"),
+                TimeRemainingColumn(),
+                console=self.terminal,
+                transient=True,
+            )
+            self._bar.add_task(split, total=total)
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=done)
 
     def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
         """Print the line of one epoch (a row of results.csv)."""
@@ -99,6 +120,9 @@ class Silence:
         """Keep quiet."""
 
     def stepped(self, epoch: int, done: int, total: int, loss: float) -> None:
+        """Keep quiet."""
+
+    def reading(self, split: str, done: int, total: int) -> None:
         """Keep quiet."""
 
     def epoch(self, row: Mapping[str, Any], epochs: int) -> None:

@@ -1,5 +1,7 @@
 """Before a training: the data opened and the model built; nothing is written yet."""
 
+import tempfile
+
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
@@ -9,6 +11,7 @@ from adafer.data.dataset import FaceDataset
 from adafer.data.files import SplitMissing
 from adafer.data.label_noise import flipped
 from adafer.data.leaks import find_leaks, settle_leaks
+from adafer.data.listing import Listing
 from adafer.data.loader import Loader
 from adafer.data.sampler import Part
 from adafer.engine import hardware
@@ -38,8 +41,8 @@ def prepare_training(
     with ranks.one_by_one():
         source = open_data(settings)
     recipe = fitted(recipe, source)
-    train_faces = FaceDataset(source.train, preprocessing, recipe.data.max_bad)
-    validation = FaceDataset(source.validation, preprocessing, recipe.data.max_bad)
+    train_faces = _faces(source.train, preprocessing, recipe, watcher)
+    validation = _faces(source.validation, preprocessing, recipe, watcher)
     for note in (*train_faces.listing.notes, *validation.listing.notes):
         watcher.said(f"note: {note}")
     others = [validation, *_test_faces(source, preprocessing, recipe, watcher)]
@@ -79,6 +82,20 @@ def prepare_training(
     )
 
 
+def _faces(
+    listing: Listing, preprocessing: Preprocessing, recipe: Recipe, watcher: Watcher
+) -> FaceDataset:
+    data = recipe.data
+    faces = FaceDataset(listing, preprocessing, data.max_bad, data.cache, watcher.reading)
+    watcher.rest()
+    if faces.pixels.on_disk:
+        watcher.said(
+            f"note: {faces.pixels.nbytes / 1e9:.1f} GB of faces of {listing.split} are kept in a "
+            f"temporary file in {tempfile.gettempdir()} (--cache)"
+        )
+    return faces
+
+
 def _without_own_copies(
     train: FaceDataset, validation: FaceDataset, watcher: Watcher
 ) -> FaceDataset:
@@ -96,7 +113,7 @@ def _test_faces(
 ) -> list[FaceDataset]:
     """Return the test faces, to be compared with train and for nothing else; [] without any."""
     try:
-        return [FaceDataset(source.test(), preprocessing, recipe.data.max_bad)]
+        return [_faces(source.test(), preprocessing, recipe, watcher)]
     except SplitMissing:
         return []
     except DataError as error:

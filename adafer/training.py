@@ -33,7 +33,7 @@ from adafer.settings.training import PhaseSettings
 MAY_CHANGE = {
     "data": (
         *("data", "train_csv", "val_csv", "num_classes", "layout", "roots", "workers"),
-        *("also", "synthetic"),
+        *("also", "synthetic", "cache"),
     ),
     "phases": ("epochs",),
     "loss": ("teacher",),

@@ -16,6 +16,7 @@ from adafer.contracts import Batch
 from adafer.data import sampler
 from adafer.data.augment import HOLE, HUE, RANGES, Level, Ranges
 from adafer.data.dataset import FaceDataset
+from adafer.data.pixels import Pixels
 from adafer.data.sampler import WHOLE, Part
 from adafer.settings.data import DataSettings
 
@@ -52,7 +53,7 @@ class BatchedLoader:
         self._power = settings.balance_power if settings.balance == "sampler" else None
         self._level: Level = settings.augment
         self._seed = seed
-        self._pixels = _resident(dataset.pixels, self.device)
+        self._resident = _resident(dataset.pixels, self.device)
         preprocessing = dataset.preprocessing
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(preprocessing.mean, device=self.device).reshape(shape)
@@ -75,8 +76,10 @@ class BatchedLoader:
 
     def _batch(self, epoch: int, indices: NDArray[np.intp], repeats: NDArray[np.intp]) -> Batch:
         listing = self.dataset.listing
-        places = torch.from_numpy(indices)
-        faces = self._pixels[places.to(self._pixels.device)].to(self.device)  # (B, S, S, K)
+        if self._resident is None:
+            faces = torch.from_numpy(self.dataset.pixels[indices]).to(self.device)
+        else:
+            faces = self._resident[torch.from_numpy(indices).to(self.device)]  # (B, S, S, K)
         points = self.dataset.landmarks
         landmarks = None if points is None else torch.from_numpy(points[indices]).to(self.device)
         images = faces.permute(0, 3, 1, 2).float()
@@ -254,10 +257,10 @@ def _mixed(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return words ^ (words >> np.uint64(31))
 
 
-def _resident(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """The faces on the device where they fit, else where they are."""
-    kept = torch.from_numpy(pixels)
+def _resident(pixels: Pixels, device: torch.device) -> Tensor | None:
+    """The faces on the accelerator that has room for them, or None: they stay where they are."""
     if device.type != "cuda":
-        return kept
+        return None
     free, _ = torch.cuda.mem_get_info(device)
-    return kept.to(device) if pixels.nbytes <= RESIDENT * free else kept
+    fits = pixels.nbytes <= RESIDENT * free
+    return torch.from_numpy(np.asarray(pixels)).to(device) if fits else None

@@ -1,11 +1,11 @@
-"""A listing of faces with their pixels: decoded once, prepared once, kept in memory.
+"""A listing of faces with their pixels: decoded once, prepared once, kept.
 
 Legend: N faces, S side in pixels, K channels (1 for grey, 3 for colour).
 """
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import ceil
@@ -16,8 +16,13 @@ from numpy.typing import NDArray
 
 from adafer import image
 from adafer.data.listing import Encoded, Listing, pixels_of
-from adafer.errors import DataError, MachineError
+from adafer.data.pixels import Cache, Pixels, reserved
+from adafer.errors import DataError
 
+Tell = Callable[[str, int, int], None]
+"""Told of a split how many faces are read, and of how many."""
+
+_BLOCK = 512  # faces that are read between two such words
 _NAMED = 3  # unreadable files that a message names
 
 
@@ -27,25 +32,31 @@ class FaceDataset:
     `landmarks` are those of the listing in pixels of the resized faces, cut and resized as they
     were; None where the listing has none.
 
-    Every picture is read when this is built. A file that changes on disk later changes nothing.
-    Unreadable files stop here with a DataError that counts them, or are left out of `listing` if
-    their share is at most `max_bad`; `bad` then holds their names and reasons.
+    Every picture is read when this is built, and `tell` hears how far that is. A file that changes
+    on disk later changes nothing. Unreadable files stop here with a DataError that counts them, or
+    are left out of `listing` if their share is at most `max_bad`; `bad` then holds their names and
+    reasons.
     """
 
     def __init__(
-        self, listing: Listing, preprocessing: image.Preprocessing, max_bad: float = 0.0
+        self,
+        listing: Listing,
+        preprocessing: image.Preprocessing,
+        max_bad: float = 0.0,
+        cache: Cache = "auto",
+        tell: Tell = lambda split, done, total: None,
     ) -> None:
         if not len(listing):
             raise DataError(
                 f"the {listing.split} split is empty: check the path and the layout of the data"
             )
         self.preprocessing = preprocessing
-        pixels, landmarks, bad = _read(listing, preprocessing)
+        pixels, landmarks, bad = _read(listing, preprocessing, cache, tell)
         self.bad = tuple((listing.ids[i], reason) for i, reason in sorted(bad.items()))
         if bad:
             _refuse_too_many(self.bad, len(listing), max_bad)
             kept = [i for i in range(len(listing)) if i not in bad]
-            pixels, listing = pixels[kept], _without(listing, kept, self.bad)
+            pixels, listing = pixels.take(kept), _without(listing, kept, self.bad)
             landmarks = None if landmarks is None else landmarks[kept]
         self.listing = listing
         self.pixels = pixels  # (N, S, S, K), not cut to the middle yet
@@ -69,7 +80,7 @@ class FaceDataset:
         if not len(kept):
             raise DataError(f"no face of {self.listing.split} is left: each is {reason}")
         fewer = copy.copy(self)
-        fewer.pixels = self.pixels[kept]
+        fewer.pixels = self.pixels.take(kept)
         fewer.landmarks = None if self.landmarks is None else self.landmarks[kept]
         left_out = (*self.listing.left_out, (reason, len(self) - len(kept)))
         fewer.listing = replace(self.listing.take(kept), left_out=left_out)
@@ -83,6 +94,11 @@ class FaceDataset:
         chosen = self.preprocessing.middle(self.pixels[np.asarray(indices, dtype=np.intp)])
         return chosen if chosen.shape[-1] == 3 else np.repeat(chosen, 3, axis=-1)
 
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        """One face as a model sees it, (size, size, 3)."""
+        face: NDArray[np.uint8] = self.faces([index])[0]
+        return face
+
     def points(self, indices: Sequence[int] | NDArray[np.intp], count: int) -> NDArray[np.float32]:
         """So many landmarks (n, count, 2) of these faces in pixels of `faces`; NaN without any."""
         if self.landmarks is None:
@@ -92,18 +108,11 @@ class FaceDataset:
 
 
 def _read(
-    listing: Listing, preprocessing: image.Preprocessing
-) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, dict[int, str]]:
+    listing: Listing, preprocessing: image.Preprocessing, cache: Cache, tell: Tell
+) -> tuple[Pixels, NDArray[np.float32] | None, dict[int, str]]:
     """Pixels and landmarks of every face, and the reason for each that cannot be read."""
-    size, channels = preprocessing.whole, 1 if preprocessing.grey else 3
-    try:
-        pixels = np.zeros((len(listing), size, size, channels), np.uint8)
-    except MemoryError:
-        gigabytes = len(listing) * size * size * channels / 1e9
-        raise MachineError(
-            f"{len(listing)} faces of {size} pixels need {gigabytes:.1f} GB of memory: use a "
-            "smaller --img-size or fewer faces"
-        ) from None
+    channels = 1 if preprocessing.grey else 3
+    pixels = reserved(len(listing), preprocessing.whole, channels, cache)
     landmarks = None if listing.landmarks is None else listing.landmarks.astype(np.float32)
     bad: dict[int, str] = {}
 
@@ -119,13 +128,14 @@ def _read(
             name = listing.ids[index]
             bad[index] = str(error) if isinstance(error, DataError) else f"{name}: {error}"
 
-    if any(isinstance(picture, Path | Encoded) for picture in listing.pictures):
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # decoding lets other threads run
-            list(pool.map(put, range(len(listing))))
-    else:
-        for index in range(len(listing)):
-            put(index)
-    return pixels, landmarks, bad
+    encoded = any(isinstance(picture, Path | Encoded) for picture in listing.pictures)
+    threads = (os.cpu_count() or 1) if encoded else 1  # decoding lets other threads run
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(listing), _BLOCK):
+            end = min(start + _BLOCK, len(listing))
+            list(pool.map(put, range(start, end)))
+            tell(listing.split, end, len(listing))
+    return Pixels(pixels), landmarks, bad
 
 
 def _face(listing: Listing, index: int) -> tuple[NDArray[np.uint8], int, int]:

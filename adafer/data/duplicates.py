@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from adafer.data.pixels import digest
+
 KINDS = ("exact", "mirrored", "near", "mirrored near")
 """Ways in which two pictures are the same, the strictest first."""
 
@@ -116,10 +118,10 @@ Link = tuple[int, int, int, float]
 
 def _identical(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.int64], list[Link]]:
     places: dict[bytes, int] = {}
-    copy_of = np.array([places.setdefault(p.tobytes(), i) for i, p in enumerate(pixels)], np.int64)
+    copy_of = np.array([places.setdefault(digest(p), i) for i, p in enumerate(pixels)], np.int64)
     links: list[Link] = []
     for index in places.values():
-        twin = places.get(pixels[index][:, ::-1].tobytes(), index)
+        twin = places.get(digest(pixels[index][:, ::-1]), index)
         if index < twin:
             links.append((index, twin, KINDS.index("mirrored"), 1.0))
     return copy_of, links

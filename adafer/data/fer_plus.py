@@ -103,7 +103,7 @@ def _odd(count: int, split: str) -> tuple[str, ...]:
         return ()
     faces = "1 face" if count == 1 else f"{count:,} faces"
     return (
-        f"{faces} of {split} have not {_VOTES} votes in all; their shares are taken all the same",
+        f"{faces} of {split} without {_VOTES} votes in all; their shares are taken all the same",
     )
 
 

@@ -105,7 +105,7 @@ def inseparable(pool: Listing, max_bad: float = 0.0) -> tuple[str, ...]:
     they look in grey at 48 pixels, mirrored or not.
     """
     faces = FaceDataset(pool, _COMPARED, max_bad)
-    copies = find_duplicates(faces.pixels, near=False).clusters().tolist()
+    copies = find_duplicates(np.asarray(faces.pixels), near=False).clusters().tolist()
     alike = dict(zip(faces.listing.ids, copies, strict=True))  # unreadable files are in no cluster
     files = [str(x) if isinstance(x, Path) else None for x in pool.pictures]
     keys: list[Sequence[object]] = [[alike.get(name) for name in pool.ids], files]

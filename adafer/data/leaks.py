@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from adafer.data.dataset import FaceDataset
+from adafer.data.pixels import digest
 from adafer.errors import DataError
 from adafer.image import printable
 
@@ -48,15 +49,15 @@ def find_leaks(train: FaceDataset, others: Sequence[FaceDataset]) -> Leaks:
     """Compare train with the splits that it must not contain."""
     places: dict[bytes, list[int]] = {}
     for index, pixels in enumerate(train.pixels):
-        places.setdefault(pixels.tobytes(), []).append(index)
+        places.setdefault(digest(pixels), []).append(index)
     counts: dict[str, int] = {}
     mirrored: dict[str, int] = {}
     shared: set[int] = set()
     first = ("", "")
     for other in others:
         split = other.listing.split
-        own = [p.tobytes() for p in other.pixels]
-        turned = [p[:, ::-1].tobytes() for p in other.pixels]
+        own = [digest(face) for face in other.pixels]
+        turned = [digest(face[:, ::-1]) for face in other.pixels]
         counts[split] = sum(key in places for key in own)
         mirrored[split] = sum(
             back in places and key not in places for key, back in zip(own, turned, strict=True)

@@ -5,13 +5,21 @@ Legend: N faces, C classes, S side of a picture.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adafer.metrics import Scores
 from adafer.predictions import Predictions
+
+
+class Faces(Protocol):
+    """Pictures (S, S, 3) or (S, S, 1) by their place: an array, or what reads them when asked."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int, /) -> NDArray[np.uint8]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +31,7 @@ class Context:
     history: Sequence[Mapping[str, Any]] = ()  # rows of results.csv
     recipe: Mapping[str, Any] = field(default_factory=dict)  # Recipe.to_dict()
     run: Mapping[str, Any] = field(default_factory=dict)  # run.json
-    faces: NDArray[np.uint8] | None = None  # (N, S, S, 3) or (N, S, S, 1), as in predictions
+    faces: Faces | None = None  # as in predictions
     name: str = ""  # of the run
     split: str = ""  # train, val or test
     notes: tuple[str, ...] = ()  # sentences about the data, its protocol first

@@ -94,6 +94,9 @@ class DataSettings:
     """Faces per optimiser step."""
     workers: int = -1
     """Processes that prepare faces; -1 chooses from the machine. The result does not change."""
+    cache: Literal["auto", "memory", "disk"] = "auto"
+    """Where decoded faces are kept: in memory, in a temporary file, or auto, which takes a file
+    where they need more than half of the free memory. The result does not change."""
     max_bad: float = 0.0
     """Share of missing or of unreadable image files that may be left out; more stops a training."""
     label_noise: float = 0.0

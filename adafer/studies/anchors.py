@@ -110,7 +110,7 @@ def look(bundle: Bundle, dataset: FaceDataset, recipe: Recipe, device: torch.dev
         ids=listing.ids,
         labels=listing.labels,
         votes=None if listing.votes is None else listing.votes.astype(np.float64),
-        faces=dataset.faces(np.arange(len(dataset))),
+        faces=dataset,
         primary=table["primary"],
         corrected=table["corrected"],
         confidence=table["confidence"],

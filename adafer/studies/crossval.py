@@ -46,6 +46,7 @@ MAY_CHANGE = (
     "also",
     "synthetic",
     "workers",
+    "cache",
     "device",
     "processes",
     "teacher",

@@ -172,7 +172,7 @@ def _in_clusters(
     everything = pool if kept is None else join([pool, kept], "all")
     said(f"comparing {len(everything):,} faces to find near-duplicates")
     faces = FaceDataset(everything, Preprocessing(size=48, grey=True))
-    numbers = clusters(faces.pixels).tolist()
+    numbers = clusters(np.asarray(faces.pixels)).tolist()
     groups = tuple(f"cluster{number}" for number in numbers)
     said(f"{len(set(groups)):,} clusters of faces that look the same")
     pool = replace(pool, groups=groups[: len(pool)])

@@ -360,7 +360,7 @@ def test_a_drawn_point_stays_on_its_landmark_when_the_face_is_cut_and_resized(tm
     points = ";".join(["50;30"] * 68)
     listing = listed("affectnet", append(root, ["9.png", 30, 10, 40, 30, points, 0, 0, 0]))
     faces = FaceDataset(listing.take([16]), Preprocessing(size=48, grey=True))
-    down, across = np.nonzero(faces.pixels[0, :, :, 0] > 128)
+    down, across = np.nonzero(faces.pixels[0][:, :, 0] > 128)
     # The box is 40 x 30, so a pixel becomes 1.2 x 1.6: x 20.5 * 1.2 - 0.5, y 20.5 * 1.6 - 0.5.
     np.testing.assert_allclose(faces.landmarks[0, 0], [24.1, 32.3], rtol=1e-6)
     np.testing.assert_allclose([across.mean(), down.mean()], [24.1, 32.3], atol=0.5)
@@ -376,4 +376,4 @@ def test_a_box_beyond_the_picture_is_clipped_and_one_outside_of_it_counts_as_unr
     faces = FaceDataset(listing, Preprocessing(size=16, grey=True), max_bad=0.5)
     assert faces.listing.ids == ("in.png",)
     assert "face box 30,30,39,39 lies outside 24x24 pixels" in faces.bad[0][1]
-    assert (faces.pixels == 90).all()
+    assert (np.asarray(faces.pixels) == 90).all()

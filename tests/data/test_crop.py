@@ -55,7 +55,7 @@ def test_evaluation_is_deterministic_and_sees_the_middle() -> None:
     assert torch.equal(images, whole[:, :, 2:30, 2:30])
     landmarks = torch.cat([batch.landmarks for batch in first])
     assert torch.allclose(landmarks, torch.from_numpy(faces.landmarks) - 2)
-    assert np.array_equal(faces.faces([3])[0, ..., :1], faces.pixels[3, 2:30, 2:30])
+    assert np.array_equal(faces.faces([3])[0, ..., :1], faces.pixels[3][2:30, 2:30])
 
 
 @pytest.mark.parametrize("level", ["none", "light", "strong", "transfer"])

@@ -151,7 +151,7 @@ def test_faces_that_have_not_ten_votes_are_noted(tmp_path):
         return rows
 
     rewrite(tmp_path / "fer2013new.csv", change)
-    assert "1 face of train have not 10 votes in all" not in " ".join(listed(tmp_path, "val").notes)
+    assert "1 face of train without 10 votes in all" not in " ".join(listed(tmp_path, "val").notes)
     assert "1 face of train" in " ".join(listed(tmp_path).notes)
 
 

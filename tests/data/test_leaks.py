@@ -54,7 +54,7 @@ def test_drop_takes_them_from_train_and_counts_them() -> None:
     leaks = find_leaks(TRAIN, [dataset("val", [1])])
     left = settle_leaks(TRAIN, leaks, "drop")
     assert left.listing.ids == ("train-0", "train-2", "train-3", "train-5")
-    assert np.array_equal(left.pixels, TRAIN.pixels[[0, 2, 3, 5]])
+    assert np.array_equal(left.pixels, TRAIN.pixels[np.array([0, 2, 3, 5])])
     assert left.listing.left_out == (("also in an evaluation split", 2),)
     assert len(TRAIN) == 6
     assert find_leaks(left, [dataset("val", [1])]).train_indices == ()

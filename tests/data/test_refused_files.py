@@ -89,7 +89,7 @@ def test_votes_that_do_not_sum_to_ten_are_noted_and_taken(tmp_path):
     path.write_text(path.read_text().replace(",2,0", ",1,0", 2))
     listing = READERS["ferplus"](root, "train", DataSettings())
     assert len(listing) == 16
-    assert "2 faces of train have not 10 votes in all" in listing.notes[1]
+    assert "2 faces of train without 10 votes in all" in listing.notes[1]
 
 
 def test_missing_pictures_may_be_left_out_up_to_a_share(tmp_path):

@@ -38,7 +38,7 @@ def test_a_turned_picture_is_cut_as_it_is_seen(tmp_path):
     place = listing.ids.index("train/images/turned.png")
     assert listing.boxes[place].tolist() == [0, 0, 10, 20]
     faces = FaceDataset(listing.take([place]), Preprocessing(size=16, grey=True))
-    assert (faces.pixels == 200).all()
+    assert (np.asarray(faces.pixels) == 200).all()
 
 
 def test_no_box_and_more_than_one_box_are_counted(tmp_path):

@@ -16,6 +16,7 @@ from adafer.report.section import (
     Block,
     Cell,
     Chart,
+    Faces,
     HeatCell,
     Heatmap,
     Pair,
@@ -47,7 +48,7 @@ class Seen:
     ids: tuple[str, ...]
     labels: NDArray[np.int64]  # (N,)
     votes: Floats | None  # (N, C)
-    faces: NDArray[np.uint8]  # (N, S, S, 3)
+    faces: Faces  # N of them
     primary: Floats  # (N, C) the classifier's probabilities
     corrected: Floats  # (N, C)
     confidence: Floats  # (N,) of the classifier: 1 - normalised entropy
