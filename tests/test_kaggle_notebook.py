@@ -24,6 +24,7 @@ from kaggle_trees import (
 
 import adafer
 from adafer.progress import Silence
+from adafer.run import Run
 
 PATIENCE = 900  # seconds; only a machine that hangs needs them
 
@@ -96,6 +97,20 @@ def test_the_notebook_trains_analyses_and_exports(kaggle: Path, tree: str) -> No
     assert seen(kaggle / "input") == before
     written = {path.name for path in (kaggle / "working").iterdir()}
     assert written == {"checkpoints"} | ({"data"} if tree == "zipped" else set())
+
+
+def test_the_notebook_trains_in_several_processes(kaggle: Path) -> None:
+    TREES["rafdb"](kaggle)
+    before = seen(locked(kaggle / "input"))
+    printed = finish(start(kaggle, "train", processes=2))
+    assert "in 2 processes" in printed
+    assert printed.count("Total Training Time") == 1
+    assert printed.endswith("finished\n")
+    run = Run(kaggle / "working/checkpoints/first")
+    assert run.facts()["processes"] == 2
+    assert len(rows(run.path)) == run.recipe().phases[0].epochs
+    assert seen(kaggle / "input") == before
+    assert {path.name for path in (kaggle / "working").iterdir()} == {"checkpoints"}
 
 
 KILL = """
