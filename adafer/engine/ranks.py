@@ -12,13 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, distributed, nn
 
 LONGEST_WAIT = timedelta(hours=4)
 """How long a process waits for another one, which may be unpacking data or evaluating."""
+LONGEST_STEP = timedelta(minutes=10)
+"""How long GPUs wait for each other in a step; then something is broken, and the process ends."""
 BUCKET = 2**24
 """Most numbers that are summed at once; each bucket takes its memory a second time."""
 LONGEST_SENTENCE = 2000
@@ -31,6 +33,7 @@ class Ranks:
 
     rank: int = 0
     count: int = 1
+    gpus: Any = None  # the group of processes for tensors on GPUs
 
     @property
     def first(self) -> bool:
@@ -43,7 +46,7 @@ class Ranks:
             return
         for bucket in _buckets(tensors):
             joined = torch.cat([tensor.flatten() for tensor in bucket])
-            distributed.all_reduce(joined)
+            distributed.all_reduce(joined, group=self.gpus if joined.is_cuda else None)
             parts = torch.split(joined, [tensor.numel() for tensor in bucket])
             for tensor, part in zip(bucket, parts, strict=True):
                 tensor.copy_(part.view(tensor.shape))
@@ -83,7 +86,7 @@ class Ranks:
             return
         for module in modules:
             for tensor in () if module is None else module.state_dict().values():
-                distributed.broadcast(tensor, 0)
+                distributed.broadcast(tensor, 0, group=self.gpus if tensor.is_cuda else None)
 
     @contextmanager
     def one_by_one(self) -> Iterator[None]:
@@ -109,12 +112,12 @@ def join() -> Ranks:
     Read from the variables of torchrun: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT. A
     process that joined ends with `leave`.
     """
-    backend = "gloo"
+    gpus = None
+    distributed.init_process_group("gloo", timeout=LONGEST_WAIT)
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-        backend = "cpu:gloo,cuda:nccl"
-    distributed.init_process_group(backend, timeout=LONGEST_WAIT)
-    return Ranks(rank=distributed.get_rank(), count=distributed.get_world_size())
+        gpus = distributed.new_group(backend="nccl", timeout=LONGEST_STEP)
+    return Ranks(rank=distributed.get_rank(), count=distributed.get_world_size(), gpus=gpus)
 
 
 def leave(exit_code: int) -> NoReturn:
