@@ -143,10 +143,10 @@ def _projection(seen: Seen) -> Section | None:
         drawn.scatter(faces[here, 0], faces[here, 1], s=4, color=colour, alpha=0.45, linewidths=0)
         own = anchors[number_ * seen.anchors.shape[1] : (number_ + 1) * seen.anchors.shape[1]]
         drawn.scatter(
-            own[:, 0], own[:, 1], s=34, color=colour, marker="D", edgecolors=INK, linewidths=0.6
-        )
-        x, y = own.mean(0)
-        drawn.annotate(name, (x, y), (4, 4), textcoords="offset points", color=INK, fontsize=9)
+            own[:, 0], own[:, 1], s=34, color=colour, marker="D", edgecolors=INK, linewidths=0.6,
+            label=name,
+        )  # fmt: skip
+    drawn.legend(loc="best", frameon=False, labelcolor=INK, fontsize=9, handletextpad=0.3)
     share = float(plane.explained_variance_ratio_.sum())
     chart = Chart(
         title="Faces (dots) and anchors (diamonds), by class",
