@@ -92,6 +92,10 @@ def talk(group: Ranks, folder: Path) -> dict[str, Any]:
 def plain(group: Ranks, batches: MemoryBatches) -> dict[str, Any]:
     """A model without norm and dropout, whose steps must be those of one process."""
     state = State.create(NormlessModel(), TRAIN, PHASES)
+    if not group.first:
+        with torch.no_grad():  # an own start, which must not matter
+            for value in state.model.parameters():
+                value.add_(1)
     records = list(fit(state, cross_entropy, batches, PHASES, TRAIN, ranks=group))
     return {
         "weights": [value.tolist() for value in state.model.state_dict().values()],

@@ -38,9 +38,14 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
         )
         for rank in range(2)
     ]  # fmt: skip
-    for process in started:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+    try:
+        for process in started:
+            _, errors = process.communicate(timeout=120)
+            assert process.returncode == 0, errors
+    finally:  # one that failed leaves the other waiting
+        for process in started:
+            process.kill()
+            process.communicate()
     return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(2)]
 
 

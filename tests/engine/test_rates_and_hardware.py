@@ -132,9 +132,13 @@ def test_seeds_reach_every_generator() -> None:
 
 
 def test_step_seeds_differ_wherever_the_training_stands() -> None:
-    places = [(s, e, b) for s in range(3) for e in range(20) for b in range(20)]
+    places = [
+        (s, e, b, r) for s in range(3) for e in range(20) for b in range(20) for r in range(3)
+    ]
     assert len({hardware.step_seed(*place) for place in places}) == len(places)
-    assert hardware.step_seed(0, 1, 2) == hardware.step_seed(0, 1, 2)
+    assert (
+        hardware.step_seed(0, 1, 2) == hardware.step_seed(0, 1, 2) == hardware.step_seed(0, 1, 2, 0)
+    )
 
 
 def test_deterministic_refuses_what_varies_and_can_be_switched_off(
