@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -39,6 +39,7 @@ class CardFacts:
     parity: Mapping[str, Any]  # what was compared when the ONNX file was verified
     onnx: Mapping[str, Any]  # opset, max_steps and size of the ONNX file
     places: frozenset[str]  # of the other files in the repository
+    int8: Mapping[str, Any] = field(default_factory=dict)  # what the file in 8 bits costs
     data_note: str = ""  # origin and licence of the data, in the publisher's words
     license: str = ""  # of the weights; empty lets the data decide
 
@@ -64,7 +65,7 @@ def model_card(facts: CardFacts) -> str:
         sections.per_class(scores),
         sections.steps(scores),
         sections.training(facts.recipe, facts.run, facts.config),
-        sections.files(facts.places, facts.parity, facts.onnx, facts.config),
+        sections.files(facts.places, facts.parity, facts.onnx, facts.config, facts.int8),
         sections.limits(facts.run),
         sections.citation(facts.run),
     ]

@@ -236,7 +236,9 @@ def training(recipe: Values, run: Values, config: Values) -> str:
     )
 
 
-def files(places: Container[str], parity: Values, onnx: Values, config: Values) -> str:
+def files(
+    places: Container[str], parity: Values, onnx: Values, config: Values, int8: Values
+) -> str:
     """What lies in the repository, and how the ONNX file was verified."""
     faces, apart = parity.get("faces"), float(parity.get("probability_difference") or 0)
     rows = [
@@ -247,12 +249,22 @@ def files(places: Container[str], parity: Values, onnx: Values, config: Values) 
             f"{float(onnx.get('size') or 0) / 1e6:.2f} MB; its probabilities and PyTorch's lie "
             f"within {apart:.1e} on {faces} trial faces",
         ],
+        *([["`export/model.int8.onnx`", _in_8_bits(int8)]] if int8 else []),
         ["`recipe.yaml`, `run.json`", "what repeats the training, and what it ran on"],
         ["`eval/SPLIT/`", "`metrics.json` and the confusion matrix"],
     ]
     further = {"results.csv": "one row an epoch", "history.png": "the epochs as curves"}
     rows += [[f"`{place}`", told] for place, told in further.items() if place in places]
     return f"## Files\n\n{table(['file', 'what it holds'], rows, side='---')}"
+
+
+def _in_8_bits(int8: Values) -> str:
+    before, after, changed = int8["before"], int8["after"], int8["agreement"]
+    return (
+        f"{after['size'] / 1e6:.2f} MB, the same model in 8 bits: {after['accuracy']:.1%} of "
+        f"{int8['faces']:,} validation faces right instead of {before['accuracy']:.1%} "
+        f"({changed['lost']} lost, {changed['won']} won)"
+    )
 
 
 def limits(run: Values) -> str:

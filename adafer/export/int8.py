@@ -87,6 +87,7 @@ class Int8Report:
 
     path: Path
     sha256: str
+    made_of: str  # SHA-256 of the float file
     kind: Kind
     settings: Int8Settings
     calibrated_on: int  # faces of train; 0 where the kind needs none
@@ -167,6 +168,7 @@ def export_int8(
     report = Int8Report(
         path=float_path.with_suffix(".int8.onnx"),
         sha256=hashlib.sha256(made).hexdigest(),
+        made_of=hashlib.sha256(original).hexdigest(),
         kind=kind,
         settings=settings,
         calibrated_on=sample,

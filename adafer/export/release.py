@@ -29,7 +29,7 @@ from adafer.plain_values import finite
 from adafer.predictor import PARITY, Predictor, load
 from adafer.run import Run, open_run
 
-ONNX = "model.onnx"
+ONNX, INT8 = "model.onnx", "model.int8.onnx"
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TOKENS = re.compile(
@@ -73,7 +73,8 @@ def prepare_release(
     """Return the files of a run that may go out, each checked; the network is not used.
 
     `card` replaces the card that is written from the run. An ONNX file is exported into the run if
-    there is none, and compared with the weights once more.
+    there is none, and compared with the weights once more; one in 8 bits goes out if it lies beside
+    it and was made of it.
 
     Raises:
         DataError: no measured run, a file that must not lie there, an ONNX file of other weights, a
@@ -89,6 +90,9 @@ def prepare_release(
     layout = str(told["data"].get("layout", ""))
     scores = _scores(run, bundle)
     graph, proof, record = _verified_onnx(run, bundle, tell)
+    graphs, proofs, records = {ONNX: graph}, {ONNX: proof}, {ONNX: record}
+    if (run.exports / INT8).exists():
+        graphs[INT8], proofs[INT8], records[INT8] = _verified_int8(run, proof["sha256"])
     copied = _copied(run.path)
     facts = CardFacts(
         repository=repository,
@@ -98,6 +102,7 @@ def prepare_release(
         config=public_config(_json(run.weights / CONFIG), layout),
         parity=proof["parity"],
         onnx=record,
+        int8=records.get(INT8, {}),
         places=frozenset(copied),
         data_note=data_note,
         license=license,
@@ -108,9 +113,9 @@ def prepare_release(
         "recipe.yaml": yaml.safe_dump(facts.recipe, sort_keys=False, allow_unicode=True).encode(),
         "run.json": _json_bytes(told),
         "label_map.json": _json_bytes({name: n for n, name in enumerate(bundle.class_names)}),
-        f"export/{ONNX}": graph,
-        f"export/{PARITY}": _json_bytes({ONNX: proof}),
-        f"export/{RECORD}": _json_bytes({ONNX: record}),
+        **{f"export/{name}": data for name, data in graphs.items()},
+        f"export/{PARITY}": _json_bytes(proofs),
+        f"export/{RECORD}": _json_bytes(records),
         **{f"eval/{split}/metrics.json": _json_bytes(found) for split, found in scores.items()},
         **copied,
     }
@@ -174,6 +179,21 @@ def _verified_onnx(
         raise DataError(f"{path} answers otherwise than the weights of this run; {again}")
     told = {key: value for key, value in record.items() if key != "remarks"}
     return data, without_places(proof), without_places(told)
+
+
+def _verified_int8(run: Run, made_of: str) -> tuple[bytes, dict[str, Any], dict[str, Any]]:
+    """Bytes of the file in 8 bits, its hash, and what it costs; made of this very ONNX file."""
+    path = run.exports / INT8
+    again = f"run `adafer export {run.path} --int8` again, or remove it"
+    proof, record = (_json(run.exports / name, needed=False).get(INT8) for name in (PARITY, RECORD))
+    if not isinstance(proof, dict) or not isinstance(record, dict):
+        raise DataError(f"{path} has no record of what it costs; {again}")
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != proof.get("sha256"):
+        raise DataError(f"{path} is not the file that was measured; {again}")
+    if record.get("made_of") != made_of:
+        raise DataError(f"{path} was not made of {ONNX} beside it; {again}")
+    return data, without_places(proof), without_places(record)
 
 
 def _answers_alike(opened: Predictor, data: bytes, bundle: Bundle) -> bool:

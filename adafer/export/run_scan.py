@@ -20,7 +20,10 @@ AS_THEY_ARE = (
 )
 """Published byte by byte."""
 
-EXPORTED = ("export/model.onnx", "export/parity.json", "export/export.json")
+EXPORTED = (
+    *("export/model.onnx", "export/model.int8.onnx"),
+    *("export/parity.json", "export/export.json"),
+)
 MEASURED = tuple(f"eval/{split}/metrics.json" for split in SPLITS)
 CARD = "README.md"
 ALLOWED = frozenset({*WRITTEN_ANEW, *AS_THEY_ARE, *EXPORTED, *MEASURED, CARD})

@@ -1,5 +1,6 @@
 """What leaves a run folder and what never does: the list, the machine, secrets, stale files."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import yaml
 from published_runs import NAME
 
 import adafer
+from adafer import cli
 from adafer.bundle import keep_temperature, load_bundle, save_bundle
 from adafer.errors import DataError
 from adafer.export.anonymous import public_facts, public_recipe, without_places
@@ -277,6 +279,43 @@ def test_a_changed_graph_or_one_with_outside_data_is_refused(run: Path) -> None:
     (run / "export/parity.json").unlink()
     with pytest.raises(DataError, match=r"takes weights from other files"):
         prepare_release(run, NAME)
+
+
+@pytest.fixture
+def run_in_8_bits(run: Path) -> Path:
+    assert cli.run(["export", str(run), "--int8", "--max-drop", "1"]) == 0
+    return run
+
+
+def test_a_graph_in_8_bits_goes_out_with_what_it_costs(run_in_8_bits: Path) -> None:
+    release = prepare_release(run_in_8_bits, NAME)
+    data = (run_in_8_bits / "export/model.int8.onnx").read_bytes()
+    assert release.files["export/model.int8.onnx"] == data
+    record = json.loads(release.files["export/export.json"])["model.int8.onnx"]
+    assert record["made_of"] == hashlib.sha256(release.files["export/model.onnx"]).hexdigest()
+    proof = json.loads(release.files["export/parity.json"])["model.int8.onnx"]
+    assert proof["sha256"] == hashlib.sha256(data).hexdigest()
+    row = next(line for line in release.card.splitlines() if "model.int8.onnx" in line)
+    after, before = record["after"]["accuracy"], record["before"]["accuracy"]
+    assert f"{len(data) / 1e6:.2f} MB" in row
+    assert f"{after:.1%} of 28 validation faces right instead of {before:.1%}" in row
+
+
+def test_8_bits_of_another_graph_or_without_a_record_are_refused(run_in_8_bits: Path) -> None:
+    path, record = run_in_8_bits / "export/model.int8.onnx", run_in_8_bits / "export/export.json"
+    told = json.loads(record.read_text())
+    rewrite(record, **{"model.int8.onnx": told["model.int8.onnx"] | {"made_of": "0" * 64}})
+    with pytest.raises(DataError, match=r"was not made of model\.onnx beside it; run `adafer expo"):
+        prepare_release(run_in_8_bits, NAME)
+    record.write_text(json.dumps({"model.onnx": told["model.onnx"]}))
+    with pytest.raises(DataError, match="has no record of what it costs"):
+        prepare_release(run_in_8_bits, NAME)
+    record.write_text(json.dumps(told))
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(DataError, match="is not the file that was measured"):
+        prepare_release(run_in_8_bits, NAME)
+    path.unlink()
+    assert "export/model.int8.onnx" not in prepare_release(run_in_8_bits, NAME).files
 
 
 def test_a_run_without_figures_or_facts_is_refused(run: Path) -> None:
