@@ -46,16 +46,9 @@ class Console:
         if self.quiet or not self.terminal.is_terminal:
             return
         if self._bar is None:
-            self._bar = Progress(
-                TextColumn("epoch {task.fields[epoch]}"),
-                BarColumn(bar_width=30),
-                TextColumn("{task.completed}/{task.total} batches, loss {task.fields[loss]:.3f}"),
-                TimeRemainingColumn(),
-                console=self.terminal,
-                transient=True,
-            )
+            told = "{task.completed}/{task.total} batches, loss {task.fields[loss]:.3f}"
+            self._bar = self._started("epoch {task.fields[epoch]}", told)
             self._bar.add_task("", total=total, epoch=epoch, loss=loss)
-            self._bar.start()
         self._bar.update(self._bar.task_ids[0], completed=done, loss=loss)
 
     def reading(self, split: str, done: int, total: int) -> None:
@@ -63,17 +56,23 @@ class Console:
         if self.quiet or not self.terminal.is_terminal or total < MANY:
             return
         if self._bar is None:
-            self._bar = Progress(
-                TextColumn("faces of {task.description}"),
-                BarColumn(bar_width=30),
-                TextColumn("{task.completed:,}/{task.total:,} read"),
-                TimeRemainingColumn(),
-                console=self.terminal,
-                transient=True,
-            )
+            told = "{task.completed:,}/{task.total:,} read"
+            self._bar = self._started("faces of {task.description}", told)
             self._bar.add_task(split, total=total)
-            self._bar.start()
         self._bar.update(self._bar.task_ids[0], completed=done)
+
+    def _started(self, before: str, after: str) -> Progress:
+        """Start a bar between two texts, with the time that is left."""
+        bar = Progress(
+            TextColumn(before),
+            BarColumn(bar_width=30),
+            TextColumn(after),
+            TimeRemainingColumn(),
+            console=self.terminal,
+            transient=True,
+        )
+        bar.start()
+        return bar
 
     def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
         """Print the line of one epoch (a row of results.csv)."""
