@@ -10,7 +10,7 @@ from adafer.data.batched import BatchedLoader
 from adafer.data.dataset import FaceDataset
 from adafer.data.files import SplitMissing
 from adafer.data.label_noise import flipped
-from adafer.data.leaks import find_leaks, settle_leaks
+from adafer.data.leaks import find_leaks, settle_leaks, without_near_copies
 from adafer.data.listing import Listing
 from adafer.data.loader import Loader
 from adafer.data.sampler import Part
@@ -49,6 +49,9 @@ def prepare_training(
     train_faces = _without_own_copies(train_faces, validation, watcher)
     leaks = find_leaks(train_faces, others)
     train_faces = settle_leaks(train_faces, leaks, recipe.data.leaks)
+    if recipe.data.leaks == "drop-near":
+        watcher.said("comparing train with validation and test, to find near copies")
+        train_faces, leaks = without_near_copies(train_faces, leaks, others)
     for note in leaks.notes(recipe.data.leaks):
         watcher.said(f"note: {note}")
     if settings.label_noise:

@@ -192,6 +192,7 @@ def describe(run: Run, training: Training, resuming: bool, command: Sequence[str
                 "policy": recipe.data.leaks,
                 **training.leaks.counts,
                 "mirrored": dict(training.leaks.mirrored),
+                "near": None if training.leaks.near is None else dict(training.leaks.near),
             },
             "landmarks": landmark_facts(training),
             "composition": source.composition(training.train.listing),

@@ -1,18 +1,25 @@
-"""Faces of train that evaluation would see again, pixel for pixel.
+"""Faces of train that evaluation would see again.
 
-Only exact copies are settled, as they look at the model's size. Exactly mirrored ones are counted.
-Re-encoded and shifted ones take half a minute to find: `duplicates` does, for `adafer data check`.
+Exact copies, as they look at the model's size, are always looked for; mirrored ones are counted.
+Re-encoded, cut and shifted ones take a minute to find (see `duplicates`), so they are where they
+are asked for.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from adafer.data.dataset import FaceDataset
+from adafer.data.duplicates import NO_KIND, find_duplicates
 from adafer.data.pixels import digest
 from adafer.errors import DataError
 from adafer.image import printable
+
+COMPARED = 48
+"""Side in pixels at which near copies are looked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +29,7 @@ class Leaks:
     counts: Mapping[str, int]  # split to faces
     train_indices: tuple[int, ...]
     mirrored: Mapping[str, int] = field(default_factory=dict)  # split to faces; counted, no more
+    near: Mapping[str, int] | None = None  # split to faces with another copy; None: not looked for
     first: tuple[str, str] = ("", "")  # ids of a face of train and of the one that it copies
 
     def sentence(self) -> str:
@@ -33,14 +41,21 @@ class Leaks:
         found = []
         if self.train_indices:
             found.append(f"{self.sentence()} (--leaks {policy})")
+        if self.near is not None:
+            if any(self.near.values()):
+                found.append(
+                    f"train holds {_faces(self.near)} re-encoded, cut, shifted or mirrored "
+                    f"(--leaks {policy})"
+                )
+            return tuple(found)
         if any(self.mirrored.values()):
             found.append(
-                f"train holds {_faces(self.mirrored)} mirrored, which --leaks leaves there"
+                f"train holds {_faces(self.mirrored)} mirrored, which --leaks {policy} leaves there"
             )
         if found:
             found.append(
-                "near copies (re-encoded, shifted) are not looked for here; `adafer data check` "
-                "finds them"
+                "near copies (re-encoded, shifted) are not looked for here; --leaks drop-near "
+                "leaves them out too"
             )
         return tuple(found)
 
@@ -76,7 +91,7 @@ def settle_leaks(train: FaceDataset, leaks: Leaks, policy: str) -> FaceDataset:
         DataError: under "stop", if there are any.
     """
     if not leaks.train_indices or policy == "allow":
-        return train
+        return train  # "drop-near" begins like "drop"
     if policy == "stop":
         raise DataError(
             f"{leaks.sentence()} ({_pair(leaks.first)}); leave them out of train with --leaks "
@@ -84,6 +99,35 @@ def settle_leaks(train: FaceDataset, leaks: Leaks, policy: str) -> FaceDataset:
         )
     kept = np.setdiff1d(np.arange(len(train)), leaks.train_indices)
     return train.only(kept, "also in an evaluation split")
+
+
+def without_near_copies(
+    train: FaceDataset, leaks: Leaks, others: Sequence[FaceDataset]
+) -> tuple[FaceDataset, Leaks]:
+    """Return the faces of train of which no split has a copy of any kind, and what was found.
+
+    Compared in grey at 48 pixels, as `adafer data check` compares; a copy that is cut by more than
+    an eighth, or turned, is not found.
+    """
+    parts = (train, *others)
+    found = find_duplicates(np.concatenate([_small(part) for part in parts]))
+    which = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    near = {
+        other.listing.split: int((found.closest(which == number, which == 0) < NO_KIND).sum())
+        for number, other in enumerate(others, 1)
+    }
+    copies = found.closest(which == 0, which > 0)[: len(train)] < NO_KIND
+    leaks = replace(leaks, near=near)
+    if not copies.any():
+        return train, leaks
+    return train.only(np.flatnonzero(~copies), "a near copy is in an evaluation split"), leaks
+
+
+def _small(faces: FaceDataset) -> NDArray[np.uint8]:
+    """Faces (N, 48, 48) in grey, as they would be read at this size."""
+    way = cv2.INTER_AREA if faces.pixels.shape[1] > COMPARED else cv2.INTER_LINEAR
+    grey = (cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) if f.shape[-1] == 3 else f for f in faces.pixels)
+    return np.stack([cv2.resize(f, (COMPARED, COMPARED), interpolation=way) for f in grey])
 
 
 def _pair(ids: tuple[str, str]) -> str:

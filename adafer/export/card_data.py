@@ -110,9 +110,19 @@ def _leaks(leaks: Any) -> list[str]:
     if not isinstance(leaks, Mapping):
         return []
     found = {name: leaks[name] for name in ("val", "test") if isinstance(leaks.get(name), int)}
-    if not any(found.values()):
-        return ["No training face is a copy of a validation or test face."] if found else []
+    near = leaks.get("near")
+    looked = "; near copies were not looked for" if near is None else ""
+    if not any(found.values()) and not any((near or {}).values()):
+        told = f"No training face is a copy of a validation or test face{looked}."
+        return [told] if found else []
     words = {"val": "validation", "test": "test"}
-    listed = " and ".join(f"{count:,} {words[name]}" for name, count in found.items())
-    kept = "the copies were left out of" if leaks.get("policy") == "drop" else "they stayed in"
-    return [f"Copies across splits: {listed} faces stood in train too; {kept} train."]
+
+    def listed(counts: Mapping[str, int]) -> str:
+        return " and ".join(f"{n:,} {words[name]}" for name, n in counts.items() if name in words)
+
+    kept = "they stayed in" if leaks.get("policy") == "allow" else "the copies were left out of"
+    also = f", and near copies of {listed(near)} faces" if near else ""
+    return [
+        f"Copies across splits: {listed(found)} faces stood in train pixel for pixel{also}; {kept} "
+        f"train{looked}."
+    ]

@@ -102,9 +102,10 @@ class DataSettings:
     label_noise: float = 0.0
     """Share of the training labels that is flipped on purpose, to study what a loss makes of wrong
     labels; validation and test stay as they are."""
-    leaks: Literal["stop", "drop", "allow"] = "stop"
-    """Faces of train that are in validation or test too, pixel for pixel: stop, drop them from
-    train, or allow them; the run record says how many."""
+    leaks: Literal["stop", "drop", "drop-near", "allow"] = "stop"
+    """Faces of train that are in validation or test too: stop, drop those that are there pixel for
+    pixel, drop re-encoded, cut and mirrored ones as well (takes a minute to find them), or allow
+    them; the run record says how many."""
     toy_faces: int = 4000
     """Number of training faces that `toy` draws; a quarter as many for validation and test."""
     toy_classes: Literal[7, 8] = 7

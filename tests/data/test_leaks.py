@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
+from adafer.data import open_data
 from adafer.data.dataset import FaceDataset
-from adafer.data.leaks import find_leaks, settle_leaks
+from adafer.data.leaks import find_leaks, settle_leaks, without_near_copies
 from adafer.data.listing import Listing
 from adafer.errors import DataError
 from adafer.image import Preprocessing
+from adafer.settings.data import DataSettings
 
 PREPROCESSING = Preprocessing(size=16, grey=True)
 
@@ -92,9 +95,51 @@ def test_notes_say_what_was_found_and_what_was_not_looked_for() -> None:
     both = [dataset("val", [1]), mirrored(dataset("test", [3]), "test")]
     exact, turned, near = find_leaks(TRAIN, both).notes("drop")
     assert exact == "train holds 1 face of val too, pixel for pixel (--leaks drop)"
-    assert turned == "train holds 1 face of test mirrored, which --leaks leaves there"
-    assert "adafer data check" in near
+    assert turned == "train holds 1 face of test mirrored, which --leaks drop leaves there"
+    assert near.endswith("not looked for here; --leaks drop-near leaves them out too")
     assert find_leaks(TRAIN, [dataset("val", [9])]).notes("stop") == ()
+
+
+def changed(face: np.ndarray, number: int) -> np.ndarray:
+    """A copy that is saved anew, cut by a pixel all around, or mirrored."""
+    if number % 3 == 0:
+        return cv2.imdecode(cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], 0)
+    if number % 3 == 1:
+        return cv2.resize(face[1:-1, 1:-1], (48, 48), interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(face[:, ::-1])
+
+
+@pytest.mark.parametrize(("size", "grey"), [(48, True), (64, False)])
+def test_near_copies_are_left_out_where_that_is_asked_for(size: int, grey: bool) -> None:
+    source = open_data(DataSettings(toy_faces=120, img_size=48))
+    seen = Preprocessing(size=size, grey=grey)
+    train = FaceDataset(source.train, seen)
+    small = FaceDataset(source.train, Preprocessing(size=48, grey=True))
+    copied = {"val": [3, 10, 17, 40], "test": [5, 41, 42]}
+    others = []
+    for split, places in copied.items():
+        pictures = tuple(changed(small.pixels[n][..., 0], n) for n in places)
+        alien = source.validation.pictures[: len(places)]
+        listing = source.validation.take(range(2 * len(places)))
+        others.append(
+            FaceDataset(replace(listing, split=split, pictures=(*pictures, *alien)), seen)
+        )
+    leaks = find_leaks(train, others)
+    assert not leaks.train_indices
+    left, leaks = without_near_copies(train, leaks, others)
+    assert leaks.near == {"val": 4, "test": 3}
+    gone = {train.listing.ids[n] for places in copied.values() for n in places}
+    assert set(train.listing.ids) - set(left.listing.ids) == gone
+    assert left.listing.left_out == (("a near copy is in an evaluation split", 7),)
+    (told,) = leaks.notes("drop-near")
+    assert told == (
+        "train holds 4 faces of val and 3 faces of test re-encoded, cut, shifted or mirrored "
+        "(--leaks drop-near)"
+    )
+    again, leaks = without_near_copies(left, find_leaks(left, others), others)
+    assert again is left
+    assert leaks.near == {"val": 0, "test": 0}
+    assert leaks.notes("drop-near") == ()
 
 
 def test_copies_of_a_validation_that_was_drawn_here_are_left_out_and_said(
