@@ -136,7 +136,9 @@ def test_the_systems_of_the_readme_are_the_recipes_with_their_parameters() -> No
     assert {name: int(number.replace(",", "")) for name, number in rows} == counted
 
 
-@pytest.mark.parametrize("script", ["tables.py", "steps_study.py", "grefel.py", "label_noise.py"])
+@pytest.mark.parametrize(
+    "script", ["tables.py", "steps_study.py", "grefel.py", "label_noise.py", "near_copies.py"]
+)
 def test_the_tables_of_results_are_those_of_the_result_files(script: str) -> None:
     words = [sys.executable, str(ROOT / "benchmarks" / script), "--check"]
     done = subprocess.run(words, capture_output=True, text=True)
