@@ -89,10 +89,7 @@ def prepare_release(
         raise DataError(f"{run.path} has no run.json that tells of its data; publish a whole run")
     layout = str(told["data"].get("layout", ""))
     scores = _scores(run, bundle)
-    graph, proof, record = _verified_onnx(run, bundle, tell)
-    graphs, proofs, records = {ONNX: graph}, {ONNX: proof}, {ONNX: record}
-    if (run.exports / INT8).exists():
-        graphs[INT8], proofs[INT8], records[INT8] = _verified_int8(run, proof["sha256"])
+    graphs, proofs, records = _verified_graphs(run, bundle, tell)
     copied = _copied(run.path)
     facts = CardFacts(
         repository=repository,
@@ -100,8 +97,8 @@ def prepare_release(
         run=told,
         scores=scores,
         config=public_config(_json(run.weights / CONFIG), layout),
-        parity=proof["parity"],
-        onnx=record,
+        parity=proofs[ONNX]["parity"],
+        onnx=records[ONNX],
         int8=records.get(INT8, {}),
         places=frozenset(copied),
         data_note=data_note,
@@ -157,6 +154,20 @@ def _scores(run: Run, bundle: Bundle) -> dict[str, dict[str, Any]]:
             f"published; run `adafer evaluate {run.path}` first"
         )
     return found
+
+
+def _verified_graphs(
+    run: Run, bundle: Bundle, tell: Callable[[str], None]
+) -> tuple[dict[str, bytes], dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Bytes, proofs and records of the ONNX file and, where there is one, of its 8-bit form."""
+    found = {ONNX: _verified_onnx(run, bundle, tell)}
+    if (run.exports / INT8).exists():
+        found[INT8] = _verified_int8(run, found[ONNX][1]["sha256"])
+    return (
+        {name: graph for name, (graph, _, _) in found.items()},
+        {name: proof for name, (_, proof, _) in found.items()},
+        {name: record for name, (_, _, record) in found.items()},
+    )
 
 
 def _verified_onnx(
