@@ -84,9 +84,7 @@ def prepare_release(
     run = open_run(path)
     left_out = scan(run.path)
     bundle = load_bundle(run.path)
-    told = public_facts(run.facts())
-    if not told.get("data"):
-        raise DataError(f"{run.path} has no run.json that tells of its data; publish a whole run")
+    told = _told(run)
     layout = str(told["data"].get("layout", ""))
     scores = _scores(run, bundle)
     graphs, proofs, records = _verified_graphs(run, bundle, tell)
@@ -117,12 +115,27 @@ def prepare_release(
         **copied,
     }
     _refuse_secrets(files)
-    sha256 = hashlib.sha256(files["weights/best.safetensors"]).hexdigest()
-    if sha256 != facts.config["files"]["best"]["sha256"]:
-        raise DataError(f"{run.path} is still being written; publish it when its training ended")
     return Release(
-        repository=repository, files=dict(sorted(files.items())), left_out=left_out, sha256=sha256
+        repository=repository,
+        files=dict(sorted(files.items())),
+        left_out=left_out,
+        sha256=_hash_of_weights(run, files, facts.config),
     )
+
+
+def _told(run: Run) -> dict[str, Any]:
+    """What run.json tells, without what it tells of the machine."""
+    told = public_facts(run.facts())
+    if not told.get("data"):
+        raise DataError(f"{run.path} has no run.json that tells of its data; publish a whole run")
+    return told
+
+
+def _hash_of_weights(run: Run, files: Mapping[str, bytes], config: Mapping[str, Any]) -> str:
+    sha256 = hashlib.sha256(files["weights/best.safetensors"]).hexdigest()
+    if sha256 != config["files"]["best"]["sha256"]:
+        raise DataError(f"{run.path} is still being written; publish it when its training ended")
+    return sha256
 
 
 def _card_text(facts: CardFacts, own: str | None) -> str:
