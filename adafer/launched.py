@@ -6,8 +6,9 @@ import sys
 import threading
 import traceback
 import warnings
+from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from adafer.engine.ranks import join, leave
 from adafer.engine.signals import StopRequest
@@ -20,6 +21,7 @@ from adafer.recipe import Recipe
 
 def main(place: Path) -> NoReturn:
     """Train as ordered, leave word of the end, and end."""
+    sys.stdout, sys.stderr = Unheard(sys.stdout), Unheard(sys.stderr)
     rank = int(os.environ["RANK"])
     order = read_order(place)
     stop = StopRequest(order.hours)
@@ -44,6 +46,27 @@ def main(place: Path) -> NoReturn:
     if run is not None:
         tell(place, rank, run=str(run.path), signal=stop.signal)
     leave(0)
+
+
+class Unheard:
+    """A stream whose reader may be gone, with the one who started this: then nothing is said."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, if anybody reads."""
+        with suppress(BrokenPipeError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand over what was written, if anybody reads."""
+        with suppress(BrokenPipeError):
+            self._stream.flush()
 
 
 def _listen(stop: StopRequest) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from command_line import TINY, digest, rows
 from adafer import cli, launch
 from adafer.errors import AdaferError, MachineError, WordsError
 from adafer.experiment import train
+from adafer.launched import Unheard
 from adafer.predictions_file import read_predictions
 from adafer.recipes import find_recipe
 
@@ -138,6 +140,19 @@ def test_when_the_starter_is_killed_the_others_save_and_end(tmp_path: Path) -> N
     assert list((run / "state").glob("step-*"))
     for place in Path(os.environ["TMPDIR"]).glob("adafer-*"):
         shutil.rmtree(place)  # what a kill leaves
+
+
+def test_nobody_who_reads_is_no_reason_to_fail() -> None:
+    reader, writer = os.pipe()
+    stream = Unheard(os.fdopen(writer, "w", buffering=1))
+    assert stream.write("heard\n") == 6
+    assert os.read(reader, 100) == b"heard\n"
+    os.close(reader)
+    assert stream.write("unheard\n") == 8
+    stream.flush()
+    assert not stream.isatty()
+    with suppress(BrokenPipeError):
+        stream.close()
 
 
 def test_when_one_process_is_killed_a_sentence_says_so_and_none_is_left(tmp_path: Path) -> None:
