@@ -127,10 +127,15 @@ def _identical(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.int64], list[Link]
     return copy_of, links
 
 
+def grey(face: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """One face (S, S, K) without its colour, (S, S)."""
+    if face.shape[-1] == 1:
+        return face[..., 0]
+    return np.asarray(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if pixels.shape[-1] == 1:
-        return pixels[..., 0]
-    return np.stack([cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in pixels])
+    return pixels[..., 0] if pixels.shape[-1] == 1 else np.stack([grey(p) for p in pixels])
 
 
 def _near(faces: NDArray[np.uint8]) -> list[Link]:

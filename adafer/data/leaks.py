@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adafer.data.dataset import FaceDataset
-from adafer.data.duplicates import NO_KIND, find_duplicates
+from adafer.data.duplicates import NO_KIND, find_duplicates, grey
 from adafer.data.pixels import digest
 from adafer.errors import DataError
 from adafer.image import printable
@@ -85,13 +85,13 @@ def find_leaks(train: FaceDataset, others: Sequence[FaceDataset]) -> Leaks:
 
 
 def settle_leaks(train: FaceDataset, leaks: Leaks, policy: str) -> FaceDataset:
-    """Return the faces to train on: without the shared ones under "drop", all under "allow".
+    """Return the faces to train on: all under "allow", without the shared ones under the others.
 
     Raises:
         DataError: under "stop", if there are any.
     """
     if not leaks.train_indices or policy == "allow":
-        return train  # "drop-near" begins like "drop"
+        return train
     if policy == "stop":
         raise DataError(
             f"{leaks.sentence()} ({_pair(leaks.first)}); leave them out of train with --leaks "
@@ -126,8 +126,8 @@ def without_near_copies(
 def _small(faces: FaceDataset) -> NDArray[np.uint8]:
     """Faces (N, 48, 48) in grey, as they would be read at this size."""
     way = cv2.INTER_AREA if faces.pixels.shape[1] > COMPARED else cv2.INTER_LINEAR
-    grey = (cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) if f.shape[-1] == 3 else f for f in faces.pixels)
-    return np.stack([cv2.resize(f, (COMPARED, COMPARED), interpolation=way) for f in grey])
+    side = (COMPARED, COMPARED)
+    return np.stack([cv2.resize(grey(face), side, interpolation=way) for face in faces.pixels])
 
 
 def _pair(ids: tuple[str, str]) -> str:

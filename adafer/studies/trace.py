@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from adafer.contracts import StepModel
 from adafer.data.dataset import FaceDataset
+from adafer.data.duplicates import grey
 from adafer.data.loader import Loader
 from adafer.errors import WordsError
 from adafer.evaluation import measure
@@ -65,9 +66,9 @@ def picture_quality(dataset: FaceDataset) -> tuple[NDArray[np.float64], NDArray[
     """Sharpness (variance of the Laplacian) and brightness (mean, 0 to 255) of each face, (N,)."""
     sharpness, brightness = np.empty(len(dataset)), np.empty(len(dataset))
     for index, face in enumerate(dataset.pixels):
-        grey = face[..., 0] if face.shape[-1] == 1 else cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
-        sharpness[index] = cv2.Laplacian(np.ascontiguousarray(grey), cv2.CV_64F).var()
-        brightness[index] = grey.mean()
+        plain = grey(face)
+        sharpness[index] = cv2.Laplacian(np.ascontiguousarray(plain), cv2.CV_64F).var()
+        brightness[index] = plain.mean()
     return sharpness, brightness
 
 
